@@ -1,0 +1,14 @@
+"""The zoo's own archs: small nets, and the family of all that timm has."""
+
+from __future__ import annotations
+
+import zoo
+
+from .convnet import convnet
+from .mlp import mlp
+from .simple import simple
+
+
+@zoo.hookimpl
+def zoo_archs() -> list[zoo.Arch]:
+    return [simple, mlp, convnet]

@@ -1,0 +1,135 @@
+"""The family of everything that timm has, under timm's own names.
+
+Names come from timm's source files, so that listing them imports nothing; tags are checked when a model is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Le
+
+import zoo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Rate = Annotated[float, Ge(0), Le(1)]
+Count = Annotated[int, Ge(1)]
+
+_REGISTERED = re.compile(r"^@register_model\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)\(", re.MULTILINE)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Every architecture of the timm that is installed, without importing it."""
+    found = find_spec("timm")
+    if found is None or found.origin is None:
+        return ()
+    sources = sorted((Path(found.origin).parent / "models").rglob("*.py"))
+    return tuple(sorted(n for file in sources for n in _REGISTERED.findall(file.read_text(encoding="utf-8"))))
+
+
+@zoo.family("timm", names=names, bare=True)
+def timm_family(name: str, source: str | None) -> zoo.Arch | None:
+    """Every model of timm, with or without a pretrained tag: `resnet50`, `resnet50.a1_in1k`."""
+    if name.partition(".")[0] not in names():
+        return None
+
+    def build(
+        *,
+        pretrained: bool = False,
+        pretrained_cfg: Any = None,
+        pretrained_cfg_overlay: Any = None,
+        checkpoint_path: Any = None,
+        cache_dir: Any = None,
+        num_classes: Annotated[int, Ge(0)] | None = None,
+        in_chans: Count | None = None,
+        drop_rate: Rate | None = None,
+        drop_path_rate: Rate | None = None,
+        global_pool: str | None = None,
+        features_only: bool | None = None,
+        **options: Any,
+    ) -> nn.Module:
+        """A model of timm. All options are timm's own; those not given are left to the architecture."""
+        import timm
+
+        _check_tag(name)
+        model: nn.Module = timm.create_model(
+            name,
+            pretrained=pretrained,
+            pretrained_cfg=pretrained_cfg,
+            pretrained_cfg_overlay=pretrained_cfg_overlay,
+            checkpoint_path=checkpoint_path,
+            cache_dir=cache_dir,
+            num_classes=num_classes,
+            in_chans=in_chans,
+            drop_rate=drop_rate,
+            drop_path_rate=drop_path_rate,
+            global_pool=global_pool,
+            features_only=features_only,
+            **options,
+        )
+        return model
+
+    return zoo.Arch(name, build, sites, sample)
+
+
+def _check_tag(name: str) -> None:
+    import timm
+
+    base, _, tag = name.partition(".")
+    known = [full.partition(".")[2] for full in timm.models.get_arch_pretrained_cfgs(base)]
+    if tag and tag not in known:
+        near = difflib.get_close_matches(tag, known, n=3, cutoff=0.3) or known[:3]
+        hint = f"; did you mean {' or '.join(repr(f'{base}.{t}') for t in near if t)}?" if any(near) else ""
+        raise zoo.UnknownNameError(f"timm's {base} has no pretrained tag '{tag}'{hint}")
+
+
+def sites(model: nn.Module) -> dict[str, list[str]]:
+    """`stem` and `head` from timm's own description of the model, and `head_drop`, its dropout in front of the head."""
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    found = {"stem": _existing(model, cfg.get("first_conv")), "head": _existing(model, cfg.get("classifier"))}
+    if found["head"]:
+        found["head_drop"] = list(_head_dropouts(model))
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def _existing(model: nn.Module, paths: Any) -> list[str]:
+    modules = dict(model.named_modules())
+    return [path for path in ([paths] if isinstance(paths, str) else paths or []) if path in modules]
+
+
+def _head_dropouts(model: nn.Module) -> Iterator[str]:
+    """Where timm's `drop_rate` ends up: in a Dropout of the head, or in a number that `F.dropout` gets."""
+    from torch import nn
+
+    named = [p for p, m in model.named_modules() if isinstance(m, nn.Dropout) and _HEAD_DROP.fullmatch(p)]
+    if named:
+        yield from named
+    elif isinstance(getattr(model, "drop_rate", None), float | int):
+        yield ":drop_rate"
+
+
+_HEAD_DROP = re.compile(r"head_drop|head\.drop|head\.dropout|head\.head_dropout")
+
+
+def sample(model: nn.Module) -> tuple[int, ...]:
+    """One image as the model was trained on; other channels or sizes where it was built for others."""
+    chans, *size = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
+    for path in sites(model).get("stem", [])[:1]:
+        weight = getattr(model.get_submodule(path), "weight", None)
+        chans = weight.shape[1] if weight is not None and weight.ndim == 4 else chans
+    own = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    return (chans, *(own if isinstance(own, tuple) else size))
+
+
+@zoo.hookimpl
+def zoo_families() -> list[zoo.Family]:
+    return [timm_family]

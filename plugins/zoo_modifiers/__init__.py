@@ -1,0 +1,16 @@
+"""The modifiers that come with the zoo. Each is a file of its own and uses what `import zoo` gives anyone."""
+
+from __future__ import annotations
+
+import zoo
+
+from .act import act
+from .bn import bn
+from .dropout import dropout
+from .heads import heads
+from .replace import replace
+
+
+@zoo.hookimpl
+def zoo_modifiers() -> list[zoo.Modifier]:
+    return [act, bn, dropout, heads, replace]

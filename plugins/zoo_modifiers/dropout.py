@@ -1,0 +1,52 @@
+"""Dropout in front of a place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Le
+
+import zoo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@zoo.modifier(examples=["dropout", "dropout(0.2)", "dropout(0.1, at=stem)"])
+def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zoo.Where = "head") -> nn.Module:
+    """Dropout with probability p in front of a site (Srivastava et al. 2014).
+
+    Where the arch has a dropout of its own in front of the site, or one was put there before, that one gets the new p.
+    """
+    from torch import nn
+
+    terms = [at] if isinstance(at, str) else list(at)
+    slots = [slot for term in terms for slot in zoo.sites_of(model).get(f"{term}_drop", ())]
+    for slot in slots:
+        path, _, rate = slot.partition(":")
+        setattr(model.get_submodule(path), rate or "p", p)
+    rest = [term for term in terms if f"{term}_drop" not in zoo.sites_of(model)]
+    for path, module in zoo.select(model, rest).items() if any(not t.startswith("!") for t in rest) else ():
+        own = module if isinstance(module, nn.Dropout) else _in_front(model, path)
+        if own is None:
+            model = zoo.insert_before(model, path, nn.Dropout(p))
+        else:
+            own.p = p
+    return model
+
+
+def _in_front(model: nn.Module, path: str) -> nn.Dropout | None:
+    """The Dropout that what comes to this place has just passed through, if there is one."""
+    from torch import nn
+
+    module = model.get_submodule(path)
+    while type(module).forward is nn.Sequential.forward and len(module._modules):
+        module = next(iter(module.children()))
+        if isinstance(module, nn.Dropout):
+            return module
+    inserted = [*getattr(module, "zoo_before", ())][-1:]
+    parent = model.get_submodule(path.rpartition(".")[0]) if path else None
+    if not inserted and type(parent) is nn.Sequential:
+        siblings = [None, *parent.children()]
+        inserted = siblings[siblings.index(model.get_submodule(path)) - 1 :][:1]
+    return inserted[0] if inserted and isinstance(inserted[0], nn.Dropout) else None

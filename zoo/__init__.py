@@ -1,0 +1,85 @@
+"""The zoo: one line of text is a model.
+
+>>> model = zoo.create("resnet18+act(silu)+dropout(0.2)+heads(species=200, age=1)")
+
+Importing it imports neither torch nor timm: each public name is fetched from its module on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .braces import expand as expand
+    from .declare import Arch as Arch
+    from .declare import Family as Family
+    from .declare import Modifier as Modifier
+    from .declare import Where as Where
+    from .declare import arch as arch
+    from .declare import family as family
+    from .declare import modifier as modifier
+    from .edits import become as become
+    from .edits import insert_after as insert_after
+    from .edits import insert_before as insert_before
+    from .edits import remove as remove
+    from .edits import replace as replace
+    from .errors import CheckpointError as CheckpointError
+    from .errors import NoEffectError as NoEffectError
+    from .errors import NotApplicableError as NotApplicableError
+    from .errors import OptionError as OptionError
+    from .errors import PluginError as PluginError
+    from .errors import ShapeError as ShapeError
+    from .errors import SpecError as SpecError
+    from .errors import UnknownNameError as UnknownNameError
+    from .errors import ZooError as ZooError
+    from .factory import create as create
+    from .factory import modify as modify
+    from .factory import spec_of as spec_of
+    from .hookspecs import hookimpl as hookimpl
+    from .info import Change as Change
+    from .info import changes as changes
+    from .info import sites_of as sites_of
+    from .layers import Layer as Layer
+    from .listing import describe as describe
+    from .listing import list_archs as list_archs
+    from .listing import list_modifiers as list_modifiers
+    from .listing import list_plugins as list_plugins
+    from .listing import list_variants as list_variants
+    from .mixins import Mixin as Mixin
+    from .registry import Registry as Registry
+    from .spec import Spec as Spec
+    from .spec import parse as parse
+    from .walker import select as select
+
+_HOMES = {
+    "mixins": "Mixin",
+    "declare": "Arch Family Modifier Where arch family modifier",
+    "edits": "become insert_after insert_before remove replace",
+    "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError ShapeError SpecError "
+    "UnknownNameError ZooError",
+    "braces": "expand",
+    "factory": "create modify spec_of",
+    "hookspecs": "hookimpl",
+    "info": "Change changes sites_of",
+    "layers": "Layer",
+    "listing": "describe list_archs list_modifiers list_plugins list_variants",
+    "registry": "Registry",
+    "spec": "Spec parse",
+    "walker": "select",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'zoo' has no attribute '{name}'")
+    value = getattr(import_module(f"zoo.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

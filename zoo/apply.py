@@ -1,0 +1,145 @@
+"""Applying one modifier, under guard: what it did is recorded, what it promised is checked, what failed is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from torch import nn
+
+from .blueprint import Reads, is_live
+from .declare import Modifier, Where
+from .errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
+from .info import Change, Info, attach, info_of
+from .options import Bound, options_of
+from .record import Snapshot, brief, broken_promise, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .spec import Spec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One modifier of a spec with its options bound; `place` says which part of which spec it is."""
+
+    modifier: Modifier
+    bound: Bound
+    owner: str
+    place: str
+
+
+def apply_steps(model: nn.Module, steps: Sequence[Step], spec: Spec, reads: Reads | None) -> nn.Module:
+    """Apply modifiers left to right and write down what they did. If one raises, the model is as it was.
+
+    (Tensors keep what a modifier wrote into them in place.)
+    """
+    start = before = Snapshot(model)
+    old = info_of(model)
+    done: list[Change] = []
+    try:
+        for step in steps:
+            before, made = _apply(before, step, reads)
+            done += made
+    except BaseException:
+        start.restore()
+        raise
+    info = old or Info(spec)
+    attach(before.root, replace(info, spec=spec, changes=info.changes + tuple(done)))
+    return before.root
+
+
+def _apply(before: Snapshot, step: Step, reads: Reads | None) -> tuple[Snapshot, list[Change]]:
+    try:
+        with _told(step):
+            return _guarded(before, step, reads)
+    except ZooError as error:
+        raise located(error, step.place) from error.__cause__
+
+
+@contextmanager
+def _told(step: Step) -> Iterator[None]:
+    """Any other exception becomes a PluginError that says whose modifier raised it."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except Exception as error:
+        what = f"modifier '{step.modifier.name}' of {step.owner} raised {type(error).__name__}: {error}"
+        raise PluginError(what) from error
+
+
+def _guarded(before: Snapshot, step: Step, reads: Reads | None) -> tuple[Snapshot, list[Change]]:
+    name, model = step.modifier.name, before.root
+    part = str(step.bound.call)
+    result = _call(step, model)
+    if not isinstance(result, nn.Module):
+        raise PluginError(f"modifier '{name}' returned {type(result).__name__}; it must return the model")
+    if result is not model and (info := info_of(model)) and info_of(result) is None:
+        attach(result, info)
+    after = _after(before, result)
+    if problem := broken_promise(before, after, name):
+        raise problem
+    found = compare(before, after, part)
+    if not found:
+        found = _already(step, before, part)
+    found = [replace(change, live=is_live(change, reads)) for change in found]
+    if all(change.live is False for change in found):
+        sites = ", ".join(f"'{change.path}'" for change in found[:3])
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise NotApplicableError(f"{name} would change {sites}{more}, which no forward of the model reaches")
+    return after, found
+
+
+def _call(step: Step, model: nn.Module) -> Any:
+    try:
+        return step.modifier.apply(model, **step.bound.values)
+    except NoEffectError as error:
+        selectors = [o.name for o in options_of(step.modifier.apply, 1) if o.annotation == Where]
+        if any(name in step.bound.written for name in selectors):
+            raise
+        # The user wrote no selector, so the model is to blame and not his words.
+        raise NotApplicableError(f"{error}; say where, as in {step.modifier.name}(..., at=...)") from None
+
+
+def _after(before: Snapshot, model: nn.Module) -> Snapshot:
+    """The model afterwards. What came new is in the mode of what it came to, whoever put it there."""
+    for path, module in model.named_modules():
+        if path and id(module) not in before.states:
+            parent = model.get_submodule(path.rpartition(".")[0])
+            module.training = parent.training
+    return Snapshot(model)
+
+
+def _already(step: Step, before: Snapshot, part: str) -> list[Change]:
+    """The modifier changed nothing. It may have set what was so before: then that is no error, so that sweeps run.
+
+    To tell that from one that found nothing to do, it runs once more, on the model that it left as it was, while each
+    attribute that it sets is noted.
+    """
+    notes: dict[tuple[str, str], Any] = {}
+    plain = nn.Module.__setattr__
+
+    def noting(self: nn.Module, name: str, value: Any) -> None:
+        if id(self) in before.first and name != "training":
+            notes[before.first[id(self)], name] = value
+        plain(self, name, value)
+
+    with mock.patch.object(nn.Module, "__setattr__", noting):
+        _call(step, before.root)
+    if not notes:
+        raise NoEffectError(
+            f"modifier '{step.modifier.name}' changed nothing; where the model has nothing for it to work on, "
+            "it should raise zoo.NotApplicableError"
+        )
+    return [_unchanged(part, path, name, value) for (path, name), value in notes.items()]
+
+
+def _unchanged(part: str, path: str, name: str, value: Any) -> Change:
+    if isinstance(value, nn.Module):
+        return Change(part, f"{path}.{name}".lstrip("."), "already", brief(value), brief(value))
+    return Change(part, path, "already", f"{name}={value!r}", f"{name}={value!r}")

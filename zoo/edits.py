@@ -1,0 +1,227 @@
+"""The walker's edits: change one place of a model and leave all else as it was.
+
+Each finds every name of a shared module, gives what it puts in the mode, device and dtype of its neighbours, and
+returns the model, which is a new object only where the root itself was replaced.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from .errors import NoEffectError, NotApplicableError, OptionError
+from .mixins import Mixin, add_mixin, parts_of
+
+if TYPE_CHECKING:
+    import torch
+
+HOOK_DICTS = (
+    "_forward_pre_hooks",
+    "_forward_hooks",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+)
+_HOOK_FLAGS = ("_forward_pre_hooks_with_kwargs", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
+
+
+def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
+    """Put a layer in the place of the module at `path`, in all places where that module stands.
+
+    The layer takes over mode, device, dtype and the users' hooks of what it replaces. With `path=""` the layer is the
+    new root, and is what comes back.
+    """
+    old = _at(model, path)
+    if old is not layer:
+        _match(model, old, layer)
+        _hand_over_hooks(old, layer)
+    if old is model:
+        return layer
+    # Not inside the new layer: one that wraps the old module must go on holding it.
+    inside = {id(m) for m in layer.modules()} - {id(m) for m in old.modules()}
+    for parent in list(model.modules()):
+        for name in [name for name, child in parent._modules.items() if child is old]:
+            if id(parent) not in inside:
+                setattr(parent, name, layer)
+    return model
+
+
+def remove(model: nn.Module, path: str) -> nn.Module:
+    """Take the module at `path` out. An Identity stays in its place, so that no other name or number moves."""
+    return replace(model, path, nn.Identity())
+
+
+class Before(Mixin):
+    """Runs `zoo_before` on the first input."""
+
+    what = "inserted before"
+    child = "zoo_before"
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            return super().forward(self.zoo_before(args[0]), *args[1:], **kwargs)  # type: ignore[misc, attr-defined]
+        name = next(iter(kwargs))  # called by keyword: the first one is the input
+        return super().forward(**{**kwargs, name: self.zoo_before(kwargs[name])})  # type: ignore[misc, attr-defined]
+
+
+class After(Mixin):
+    """Runs `zoo_after` on the output."""
+
+    what = "inserted after"
+    child = "zoo_after"
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.zoo_after(super().forward(*args, **kwargs))  # type: ignore[misc, attr-defined]
+
+
+def insert_before(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
+    """Put a layer in front of the module at `path`. No key of the module changes; the layer's are `…zoo_before.N`.
+
+    In front of a Sequential means in front of its first element, so that no index moves. Inserted twice, the later
+    one comes first: it stands in front of the site as it then is.
+    """
+    return _insert(model, path, layer, Before, first=True)
+
+
+def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
+    """Put a layer behind the module at `path`; the mirror image of `insert_before`."""
+    return _insert(model, path, layer, After, first=False)
+
+
+def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
+    module, path = _innermost(_at(model, path), path, first)
+    if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+        kind = type(module).__name__
+        raise NotApplicableError(f"'{path}' is a {kind}, which is never called; name one of its elements")
+    _refuse_bypassed(model, path)
+    _match(model, module, layer)
+    name = mixin.child  # type: ignore[attr-defined]
+    if mixin not in parts_of(type(module))[1]:
+        add_mixin(module, mixin)
+        holder: nn.Module = nn.Sequential(layer).train(module.training)
+        module.add_module(name, holder)
+        return model
+    children = getattr(module, name)._modules
+    children[str(len(children))] = layer
+    if first:
+        for other in list(children)[:-1]:  # the new one goes to the front, and every key stays what it is
+            children[other] = children.pop(other)
+    return model
+
+
+def _innermost(module: nn.Module, path: str, first: bool) -> tuple[nn.Module, str]:
+    """The first or last element of a Sequential, which takes an insertion for it; any other module itself.
+
+    A Sequential runs whatever is registered in it, so it can't hold a child of its own, and a new element would move
+    the indices that other code uses.
+    """
+    while type(module).forward is nn.Sequential.forward and len(module._modules):
+        name = list(module._modules)[0 if first else -1]
+        module, path = module._modules[name], f"{path}.{name}".lstrip(".")  # type: ignore[assignment]
+    return module, path
+
+
+# These read the weights of their children past the children's forward, in eval mode or always.
+_BYPASSING = (nn.TransformerEncoderLayer, nn.MultiheadAttention, nn.TransformerEncoder)
+
+
+def _refuse_bypassed(model: nn.Module, path: str) -> None:
+    names = path.split(".")
+    for end in range(len(names)):
+        parent = model.get_submodule(".".join(names[:end]))
+        if isinstance(parent, _BYPASSING):
+            kind = type(parent).__name__
+            raise NotApplicableError(
+                f"'{path}' is inside a {kind}, whose fast path reads weights without calling the layer; "
+                f"an insertion there would do nothing in eval mode. Insert before or after the {kind} itself"
+            )
+
+
+def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
+    """Give the module at `path` a new class: the mixin over its own class. It stays the same object.
+
+    mixin: a class with the methods to override, a subclass of `zoo.Mixin` or not. state: attributes to set on the
+    module. The class can be pickled and copied as long as the mixin can be imported.
+    """
+    if not isinstance(mixin, type) or issubclass(mixin, nn.Module):
+        raise OptionError(f"become takes a class that isn't an nn.Module itself, not {mixin!r}")
+    module = _at(model, path)
+    add_mixin(module, mixin)
+    for name, value in state.items():
+        if isinstance(value, nn.Module):
+            _match(model, module, value)
+        setattr(module, name, value)
+    return model
+
+
+def _at(model: nn.Module, path: str) -> nn.Module:
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        names = path.split(".")
+        parent: nn.Module | None = model
+        for name in names:
+            if name not in parent._modules:  # type: ignore[union-attr]
+                break
+            parent = parent._modules[name]  # type: ignore[union-attr]
+        some = ", ".join(list(parent._modules)[:8]) if parent is not None else ""
+        raise NoEffectError(f"there is no module at '{path}'; under '{name}' would be: {some or 'nothing'}") from None
+
+
+def _match(model: nn.Module, place: nn.Module, layer: nn.Module) -> None:
+    """Give a new layer the mode, device and dtype of the place that it comes to."""
+    kept = {id(m) for m in place.modules()}
+    for module in layer.modules():
+        if id(module) not in kept:
+            module.training = place.training
+    like = _like(model, place)
+    if like is None:
+        return
+    moved: dict[int, nn.Parameter] = {}  # a parameter that stands twice in the layer stays one
+    for module in layer.modules():
+        if id(module) in kept:
+            continue
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is None:
+                continue
+            dtype = like.dtype if tensor.is_floating_point() else tensor.dtype
+            if tensor.device == like.device and tensor.dtype == dtype:
+                continue
+            if isinstance(tensor, nn.Parameter):
+                fresh = nn.Parameter(tensor.detach().to(like.device, dtype), requires_grad=tensor.requires_grad)
+                module._parameters[name] = moved.setdefault(id(tensor), fresh)
+            else:
+                module._buffers[name] = tensor.to(like.device, dtype)
+
+
+def _like(model: nn.Module, place: nn.Module) -> torch.Tensor | None:
+    """A tensor that shows device and dtype: of the place, else of the nearest parent that has one."""
+    for tensor in [*place.parameters(), *place.buffers()]:
+        if tensor.is_floating_point():
+            return tensor
+    path = next((name for name, module in model.named_modules() if module is place), "")
+    while path:
+        path = path.rpartition(".")[0]
+        for tensor in model.get_submodule(path).parameters():
+            if tensor.is_floating_point():
+                return tensor
+    return None
+
+
+def _hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
+    """The user's hooks go to the replacement, as the same dicts, so that the handles he holds still remove them.
+
+    torch's own hooks (weight_norm, spectral_norm) belong to the old weights and stay behind.
+    """
+    for name in HOOK_DICTS:
+        ours, theirs = vars(old)[name], vars(new)[name]
+        mine = {k: h for k, h in ours.items() if not type(h).__module__.startswith("torch.")}
+        if not mine or ours is theirs:
+            continue
+        if len(mine) == len(ours):
+            ours.update(theirs)
+            vars(new)[name] = ours
+        else:
+            theirs.update(mine)
+    for name in _HOOK_FLAGS:
+        vars(new)[name].update(vars(old)[name])

@@ -1,0 +1,227 @@
+"""`zoo.create` and `zoo.modify`: from a spec to a model.
+
+Everything is resolved and checked before the first layer is built: names against the registry, options against
+signatures, and the whole chain of modifiers on the arch's blueprint on the meta device, where it costs little.
+"""
+
+from __future__ import annotations
+
+import copy as copying
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .apply import Step, apply_steps
+from .blueprint import Blueprint, Reads, draw, normal_sites
+from .declare import RESERVED, Arch
+from .errors import OptionError, PluginError, UnknownNameError, ZooError, located
+from .grammar import read_mods
+from .info import Changes, Info, attach, changes, info_of
+from .options import bind, check, from_keywords, options_of, signature
+from .record import Snapshot
+from .registry import Registry, default_registry
+from .spec import Spec, parse
+from .values import Call
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec resolved: every name found, every option checked. `spec` is canonical.
+
+    options: what the arch is built with. obstacle: why the spec alone couldn't rebuild the model, if it couldn't.
+    """
+
+    spec: Spec
+    arch: Arch
+    options: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    obstacle: str = ""
+
+
+def create(
+    spec: str | Spec,
+    pretrained: bool = False,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    registry: Registry | None = None,
+    **arch_options: Any,
+) -> nn.Module:
+    """The model that a spec names: its arch, then its modifiers from left to right.
+
+    spec: text or a parsed spec, such as `"resnet18+act(silu)+dropout(0.2)"`.
+    pretrained: load the arch's published weights before the modifiers are applied.
+    device, dtype: where the model ends up and in what; `device="meta"` builds it without memory. Weights are drawn on
+        the CPU, so that a seed gives the same ones everywhere.
+    arch_options: go to the arch, as in `timm.create_model`. Those that a spec can hold become part of the model's spec.
+
+    Raises SpecError, UnknownNameError, OptionError, NotApplicableError or NoEffectError before anything is built.
+    """
+    registry = registry or default_registry()
+    weights = {k: arch_options.pop(k) for k in RESERVED if k in arch_options} | {"pretrained": pretrained}
+    plan = plan_of(parse(spec), registry, arch_options)
+    sources = _sources(plan.arch, weights)
+    with registry.lock:
+        reads = _rehearse(plan, registry) if plan.steps else None
+        meta = device is not None and torch.device(device).type == "meta"
+        model = _build(plan, sources, "meta" if meta else "cpu")
+        attach(model, Info(plan.spec.base, normal_sites(plan.arch, model), obstacle=plan.obstacle))
+        if plan.steps:
+            model = apply_steps(model, plan.steps, plan.spec, reads)
+    return model if meta and dtype is None else model.to(device=device, dtype=dtype)
+
+
+def modify(model: nn.Module, mods: str | Spec, *, copy: bool = False, registry: Registry | None = None) -> nn.Module:
+    """Apply modifiers, such as `"dropout(0.2)+act(silu)"`, to a live module, made by the zoo or not.
+
+    Returns the model; it is a new object only where the root itself was replaced. copy: leave the original alone.
+    When a modifier raises, the model is as it was before the call.
+    """
+    registry = registry or default_registry()
+    model = getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
+    info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
+    calls = read_mods(mods) if isinstance(mods, str) else mods.parts
+    steps = _steps(calls, registry, "+".join(map(str, calls)))
+    spec = info.spec + [step.bound.call for step in steps]
+    with registry.lock:
+        print_ = _blueprint_of(info, registry)
+        target = copying.deepcopy(model) if copy else model
+        return apply_steps(target, steps, spec, print_.reads if print_ else None)
+
+
+def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
+    """What the modifiers of a spec would do, found out on the arch's blueprint; raises what `create` would raise."""
+    registry = registry or default_registry()
+    plan = plan_of(parse(spec), registry)
+    with registry.lock:
+        blueprint = _blueprint(plan, registry)
+        return _try_out(plan, blueprint)
+
+
+def spec_of(model: nn.Module) -> Spec:
+    """The canonical spec of a model that the zoo made or modified; ZooError for any other."""
+    info = info_of(model)
+    if info is None:
+        raise ZooError(f"the zoo neither made nor modified this {type(model).__name__}, so it has no spec")
+    return info.spec
+
+
+def plan_of(spec: Spec, registry: Registry, options: Mapping[str, Any] | None = None) -> Plan:
+    """Look up every name of a spec and check every option. Builds nothing."""
+    try:
+        found = registry.arch(spec.arch)
+    except UnknownNameError:
+        if (variant := registry.variant(spec.arch.name)) is None:
+            raise
+        if spec.arch.args:
+            raise OptionError(f"'{spec.arch.name}' is a variant, '{variant}', and takes no options") from None
+        return plan_of(variant + spec.parts, registry, options)
+    call, rest = from_keywords(spec.arch, options or {})
+    place = f"the arch of '{spec}'"
+    try:
+        bound = bind(replace(call, name=found.name), found.value.build, 0, lambda: registry.layers)
+        _check_rest(found.value, rest, registry)
+    except ZooError as error:
+        raise located(error, place) from None
+    steps = _steps(spec.parts, registry, str(spec))
+    canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
+    obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
+    return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle)
+
+
+def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None:
+    """Options that no spec can hold still have to be options of the arch."""
+    options = {o.name: o for o in options_of(arch.build)}
+    variadic = any(o.variadic for o in options.values())
+    shown = signature(arch.name, arch.build)
+    for name, value in rest.items():
+        if name in options:
+            check(arch.name, name, value, options[name], lambda: registry.layers, shown)
+        elif not variadic:
+            raise OptionError(f"{arch.name} has no option '{name}'; its options: {shown}")
+
+
+def _steps(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Step, ...]:
+    steps = []
+    for number, call in enumerate(calls, 1):
+        place = f"part {number}, '{call}', of '{whole}'"
+        try:
+            found = registry.modifier(call.name)
+            bound = bind(replace(call, name=found.name), found.value.apply, 1, lambda: registry.layers)
+        except ZooError as error:
+            raise located(error, place) from None
+        steps.append(Step(found.value, bound, found.plugin.owner, place))
+    return tuple(steps)
+
+
+def _sources(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """`pretrained` and its like, for archs that take them."""
+    import inspect
+
+    takes = inspect.signature(arch.build).parameters
+    for name, value in weights.items():
+        if name not in takes and value:
+            raise OptionError(f"{arch.name} takes no {name}: it has no published weights")
+    return {name: value for name, value in weights.items() if name in takes}
+
+
+def _build(plan: Plan, sources: Mapping[str, Any], device: str) -> nn.Module:
+    try:
+        with torch.device(device):
+            return plan.arch.build(**plan.options, **sources)
+    except TypeError as error:
+        # The arch's own word on an option that its signature hides behind **options.
+        if "argument" not in str(error) or not plan.options:
+            raise
+        raise OptionError(f"{plan.spec.arch}: {error}; {signature(plan.arch.name, plan.arch.build)}") from error
+
+
+def _blueprint(plan: Plan, registry: Registry) -> Blueprint:
+    memo = {} if plan.obstacle else registry.memo  # what a spec can't say, it can't be remembered by
+    return draw(plan.arch, plan.spec.base, plan.options, memo)
+
+
+def _rehearse(plan: Plan, registry: Registry) -> Reads | None:
+    """Try the chain out before anything is built, once for each canonical spec."""
+    blueprint = _blueprint(plan, registry)
+    if str(plan.spec) not in blueprint.checked:
+        try:
+            _try_out(plan, blueprint)
+        except PluginError as error:
+            # A modifier that computes with weights can't on meta; whether it works shows on the real model.
+            if error.__cause__ is None:
+                raise
+        blueprint.checked.add(str(plan.spec))
+    return blueprint.reads
+
+
+def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
+    """Apply the chain to the blueprint and take it back."""
+    start = Snapshot(blueprint.model)
+    device = next((p.device for p in blueprint.model.parameters()), torch.device("meta"))
+    try:
+        with torch.random.fork_rng(devices=[]), device:
+            return changes(apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.reads))
+    finally:
+        start.restore()
+
+
+def _blueprint_of(info: Info, registry: Registry) -> Blueprint | None:
+    """The blueprint of a live model's arch, if it can be had."""
+    if info.obstacle or info.spec.arch.name.startswith("?"):
+        return None
+    try:
+        return _blueprint(plan_of(info.spec.base, registry), registry)
+    except ZooError:  # its plugin is gone: the model still is a model
+        return None
+
+
+def _base_name(model: nn.Module) -> str:
+    from .mixins import parts_of
+
+    return parts_of(type(model))[0].__name__

@@ -1,0 +1,94 @@
+"""What a model carries with it: where it came from and what was changed, as one frozen value in its `__dict__`.
+
+It is plain data, so that it goes along with deepcopy, pickle and torch.save, and no key of the state dict is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .spec import Spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+KEY = "_zoo"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that one modifier did.
+
+    part: the modifier, as the spec has it. path: where. what: `replaced`, `added`, `removed`, `inserted before`, … or
+    the name of an option that was set; `already` for what was so before. before, after: as text.
+    added, removed: numbers of parameters. live: whether a forward of the model reaches the place; None if unknown.
+    aliases: the other paths of a shared module.
+    """
+
+    part: str
+    path: str
+    what: str
+    before: str = ""
+    after: str = ""
+    added: int = 0
+    removed: int = 0
+    live: bool | None = None
+    aliases: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        arrow = f"{self.before} → {self.after}" if self.before and self.after else self.before or self.after
+        count = "".join(f", {sign}{n:,} parameters" for sign, n in (("+", self.added), ("-", self.removed)) if n)
+        dead = ", not reached by a forward" if self.live is False else ""
+        return f"{self.path or '(root)'}: {self.what} {arrow}{count}{dead}"
+
+
+class Changes(tuple[Change, ...]):
+    """What was done to a model, in order; false when nothing was. Prints as a tree."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        part = None
+        for change in self:
+            if change.part != part:
+                part = change.part
+                lines.append(part)
+            lines.append(f"  {change}")
+        return "\n".join(lines) or "no changes"
+
+
+@dataclass(frozen=True)
+class Info:
+    """Where a model came from. `obstacle` says why it can't be rebuilt from its spec, if it can't."""
+
+    spec: Spec
+    sites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    obstacle: str = ""
+
+
+def info_of(model: Any) -> Info | None:
+    """What the zoo knows of a model; None for one that it never touched. Looks inside torch.compile's wrapper."""
+    inner = getattr(model, "_orig_mod", model)
+    found = vars(inner).get(KEY) if hasattr(inner, "__dict__") else None
+    return found if isinstance(found, Info) else None
+
+
+def attach(model: nn.Module, info: Info) -> None:
+    """Make this what the model says of itself."""
+    vars(model)[KEY] = info
+
+
+def sites_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:
+    """The sites that the model's arch names: site to paths."""
+    info = info_of(model)
+    return info.sites if info else {}
+
+
+def changes(model: nn.Module) -> Changes:
+    """What each modifier did to a model: path, what, before, after, parameters added and removed, live or not."""
+    info = info_of(model)
+    return Changes(info.changes if info else ())

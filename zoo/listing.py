@@ -1,0 +1,115 @@
+"""What is installed, as values: archs, modifiers, variants, plugins, and the description of each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .errors import UnknownNameError, ZooError
+from .loader import Plugin
+from .options import EMPTY, options_of, signature
+from .registry import Owned, Registry, default_registry
+from .spec import parse
+
+
+@dataclass(frozen=True)
+class Described:
+    """An arch or a modifier: options with types and defaults, documentation, examples, owner and version."""
+
+    name: str
+    kind: str
+    owner: str
+    version: str
+    options: tuple[dict[str, Any], ...]
+    signature: str
+    doc: str
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.kind} {self.signature}", f"from {self.owner} {self.version}", "", self.doc]
+        if self.examples:
+            lines += ["", *(f"  {example}" for example in self.examples)]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One modifier as it would work on an arch. `what` is what it would change, or the reason why it doesn't apply."""
+
+    name: str
+    modifier: str
+    spec: str
+    applies: bool
+    what: str
+
+
+def list_archs(filter: str = "", *, registry: Registry | None = None) -> list[str]:
+    """The names of all archs, sorted; filter: a glob, such as `*resnet*`."""
+    names = (registry or default_registry()).arch_names()
+    return [name for name in names if not filter or fnmatchcase(name, filter)]
+
+
+def list_modifiers(*, registry: Registry | None = None) -> list[str]:
+    """The names of all modifiers, sorted."""
+    return [name for name, _ in (registry or default_registry()).modifiers.items()]
+
+
+def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
+    """The plugins that were found, with status (`ok`, `failed`, `disabled`) and reason."""
+    return list((registry or default_registry()).plugins)
+
+
+def list_variants(arch: str | None = None, *, registry: Registry | None = None) -> list[Variant]:
+    """Without an arch: the named variants of plugins. With one: an entry for each example of each modifier."""
+    registry = registry or default_registry()
+    if arch is None:
+        return [Variant(name, "", str(v.value), True, "") for name, v in registry.variants.items()]
+    parse(arch)
+    found = [_tried(arch, n, example, registry) for n, m in registry.modifiers.items() for example in m.value.examples]
+    return found
+
+
+def _tried(arch: str, name: str, example: str, registry: Registry) -> Variant:
+    """What an example would do, found out on the arch's blueprint."""
+    from .factory import preview
+
+    spec = f"{arch}+{example}"
+    try:
+        changes = preview(spec, registry=registry)
+    except UnknownNameError:
+        raise
+    except ZooError as error:
+        return Variant(example, name, spec, False, str(error).split("\n")[0])
+    return Variant(example, name, spec, True, summarised([str(c.what) for c in changes]))
+
+
+def summarised(whats: Sequence[str]) -> str:
+    """`17 × replaced, 1 × became`."""
+    counts = {what: whats.count(what) for what in dict.fromkeys(whats)}
+    return ", ".join(f"{n} × {what}" for what, n in counts.items())
+
+
+def describe(name: str, *, registry: Registry | None = None) -> Described:
+    """An arch's or a modifier's options with types and defaults, documentation, examples, owner and version."""
+    registry = registry or default_registry()
+    try:
+        found: Owned[Any] = registry.modifier(name)
+        function, skip, kind = found.value.apply, 1, "modifier"
+    except UnknownNameError as unknown:
+        try:
+            found = registry.arch(parse(name).arch)
+        except ZooError:
+            known = [*registry.arch_names(), *(n for n, _ in registry.modifiers.items())]
+            raise registry.unknown("arch or modifier", name, known) from unknown
+        function, skip, kind = found.value.build, 0, "arch"
+    options = tuple(
+        {"name": o.name, "type": o.type} | ({} if o.default is EMPTY else {"default": o.default})
+        for o in options_of(function, skip)
+    )
+    shown = signature(found.name, function, skip)
+    doc = inspect.cleandoc(found.value.doc)
+    version = found.plugin.version
+    return Described(found.name, kind, found.owner, version, options, shown, doc, found.value.examples)

@@ -1,0 +1,205 @@
+"""Options from signatures: what a spec gives is bound to a function's parameters and checked by pydantic, strictly.
+
+Strict means that True is no number, "0.2" no float and NaN nothing at all. What comes out is a `Bound`: the values to
+call the function with, and the canonical form to print.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .declare import RESERVED, Where
+from .errors import OptionError, PluginError, SpecError
+from .layers import Layer
+from .values import Call, Value, from_python, layer_calls, sequences_as
+
+EMPTY = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of an arch or a modifier. `default` is `inspect.Parameter.empty` where there is none."""
+
+    name: str
+    annotation: Any
+    default: Any
+    variadic: bool = False
+    positional: bool = True
+
+    @property
+    def type(self) -> str:
+        """The type as a signature shows it."""
+        return _shown(self.annotation)
+
+    def __str__(self) -> str:
+        if self.variadic:
+            return f"**{self.name}: {self.type}"
+        return f"{self.name}: {self.type}" + ("" if self.default is EMPTY else f" = {self.default!r}")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Options bound and checked. `written` are the names that the user wrote, defaults left out."""
+
+    values: Mapping[str, Any]
+    written: frozenset[str]
+    call: Call
+
+
+@cache
+def options_of(function: Callable[..., Any], skip: int = 0) -> tuple[Option, ...]:
+    """The options in a function's signature, less the first `skip` and those that only `create` may set."""
+    parameters = [p for p in list(inspect.signature(function).parameters.values())[skip:] if p.name not in RESERVED]
+    # Of these alone: the model's and the return type may be names that exist for the type checker only.
+    wanted = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters if p.annotation is not EMPTY})
+    try:
+        hints = get_type_hints(wanted, getattr(function, "__globals__", {}), {}, include_extras=True)
+    except NameError as error:
+        raise PluginError(f"{function.__name__}: the type of an option can't be found at run time: {error}") from None
+    return tuple(
+        Option(p.name, hints.get(p.name, Any), p.default, p.kind is p.VAR_KEYWORD, p.kind is p.POSITIONAL_OR_KEYWORD)
+        for p in parameters
+    )
+
+
+def signature(name: str, function: Callable[..., Any], skip: int = 0) -> str:
+    """`dropout(p: float = 0.5, at: Where = 'head')`."""
+    return f"{name}({', '.join(map(str, options_of(function, skip)))})"
+
+
+def bind(call: Call, function: Callable[..., Any], skip: int, layers: Callable[[], Mapping[str, Any]]) -> Bound:
+    """Match the arguments of a call to a function's options, check each value, and find the canonical form.
+
+    layers: gives the table of layers that a value may name. Raises OptionError with the signature.
+    """
+    options = options_of(function, skip)
+    named = {o.name: o for o in options if not o.variadic}
+    variadic = next((o for o in options if o.variadic), None)
+    shown = signature(call.name, function, skip)
+    given = _match(call, named, variadic, shown)
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        option = named.get(name) or variadic
+        assert option is not None
+        values[name] = check(call.name, name, value, option, layers, shown)
+    for name, option in named.items():
+        if option.default is EMPTY and name not in values:
+            raise OptionError(f"{call.name} needs '{name}'; its options: {shown}")
+    order = [*(n for n in named if n in values), *sorted(n for n in values if n not in named)]
+    kept = [n for n in order if n not in named or not _equal(values[n], named[n].default)]
+    args = tuple((n, from_python(values[n])) for n in kept)
+    return Bound({n: values[n] for n in order}, frozenset(kept), Call(call.name, args, call.source))
+
+
+def _match(call: Call, named: Mapping[str, Option], variadic: Option | None, shown: str) -> dict[str, Value]:
+    """Positional and keyword arguments by name."""
+    names = [o.name for o in named.values() if o.positional]
+    positional = [value for key, value in call.args if key is None]
+    if len(positional) > len(names):
+        most = f"at most {len(names)} positional value{'s' * (len(names) != 1)}" if names else "no positional values"
+        raise OptionError(f"{call.name} takes {most}, not {len(positional)}; its options: {shown}")
+    given = dict(zip(names, positional, strict=False))
+    for key, value in call.args:
+        if key is None:
+            continue
+        if key in given:
+            raise OptionError(f"{call.name}: '{key}' is given by position and by name; its options: {shown}")
+        if key in RESERVED:
+            raise OptionError(f"{call.name}: '{key}' can't stand in a spec; write zoo.create(spec, {key}=...)")
+        if key not in named and variadic is None:
+            near = difflib.get_close_matches(key, named, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise OptionError(f"{call.name} has no option '{key}'{hint}; its options: {shown}")
+        given[key] = value
+    return given
+
+
+def check(
+    name: str, key: str, value: Value, option: Option, layers: Callable[[], Mapping[str, Any]], shown: str
+) -> Any:
+    """One value, checked against its option's type; a list or a tuple becomes what the type asks for."""
+    wants_layer = _mentions(option.annotation, Layer)
+    if wants_layer and isinstance(value, str) and value in layers():
+        raise OptionError(f"{name}: {key}={value} is a word, not a layer; write {value}()")
+    if next(layer_calls(value), None) is not None:
+        if not wants_layer and option.annotation is not Any:
+            raise OptionError(f"{name}: {key} takes {option.type}, not the layer {value}; its options: {shown}")
+        value = Layer.bind(value, layers())
+    if option.annotation is Any:
+        return sequences_as(tuple, value)
+    error = ""
+    for kind in (list, tuple):
+        try:
+            checked = _validator(option.annotation)(sequences_as(kind, value))
+        except ValueError as problem:  # pydantic's ValidationError
+            error = error or _reason(problem)
+        else:
+            # One term or a list of one: the same selector, so the same canonical form.
+            alone = option.annotation == Where and isinstance(checked, list) and len(checked) == 1
+            return checked[0] if alone else checked
+    text = repr(value) if isinstance(value, str) else str(value)
+    raise OptionError(f"{name}: {key} is {text} ({type(value).__name__}); {error}; its options: {shown}")
+
+
+@cache
+def _validator(annotation: Any) -> Callable[[Any], Any]:
+    from pydantic import ConfigDict, TypeAdapter
+
+    config = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    return TypeAdapter(annotation, config=config).validate_python
+
+
+def _reason(problem: ValueError) -> str:
+    """What pydantic expected, in a clause."""
+    errors = problem.errors() if hasattr(problem, "errors") else []
+    reasons = dict.fromkeys(e["msg"].removeprefix("Input should be ").removeprefix("Value error, ") for e in errors)
+    return "expected " + " or ".join(reasons)
+
+
+def _equal(value: Any, default: Any) -> bool:
+    return (type(value) is type(default) and bool(value == default)) or (value is default)
+
+
+def _mentions(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_mentions(arg, kind) for arg in get_args(annotation))
+
+
+def _shown(annotation: Any) -> str:
+    if annotation == Where:
+        return "Where"
+    if get_origin(annotation) is Annotated:
+        base, *extras = get_args(annotation)
+        bounds = [f"{sign} {getattr(extra, key)}" for extra in extras for key, sign in _SIGNS if hasattr(extra, key)]
+        return " ".join([_shown(base), *bounds])
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(map(_shown, get_args(annotation)))
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(repr, get_args(annotation)))
+    if isinstance(annotation, type) and not get_args(annotation):
+        return "None" if annotation is type(None) else annotation.__name__
+    if isinstance(get_origin(annotation), type):
+        inside = ", ".join("..." if arg is ... else _shown(arg) for arg in get_args(annotation))
+        return f"{get_origin(annotation).__name__}[{inside}]"
+    return str(annotation).replace("typing.", "")
+
+
+_SIGNS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
+
+
+def from_keywords(call: Call, options: Mapping[str, Any]) -> tuple[Call, dict[str, Any]]:
+    """A call with Python keyword options added, and those that no spec can hold."""
+    args, rest = {k: (k, v) for k, v in call.args if k is not None}, {}
+    for key, value in options.items():
+        try:
+            args[key] = (key, from_python(value))
+        except SpecError:
+            args.pop(key, None)
+            rest[key] = value
+    positional = tuple((k, v) for k, v in call.args if k is None)
+    return Call(call.name, positional + tuple(args.values()), call.source), rest

@@ -1,0 +1,391 @@
+"""What a modifier really did: the model before and after, compared by the engine, not told by the modifier.
+
+A `Snapshot` holds references and shallow copies, no tensor is copied. From it come the list of changes, the promises
+that were broken, and the way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from .edits import HOOK_DICTS
+from .errors import PluginError
+from .info import KEY, Change
+from .mixins import parts_of
+from .walker import places
+
+_TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
+_PLAIN = (int, float, str, bool, type(None), bytes, complex)
+
+
+@dataclass(frozen=True)
+class TensorState:
+    """What is compared of a parameter or buffer. A `version` counts writes; inference tensors have none."""
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+    dtype: Any
+    device: Any
+    requires_grad: bool
+    version: int | None
+
+    @classmethod
+    def of(cls, t: Tensor) -> TensorState:
+        version = None if t.is_inference() else t._version
+        return cls(t, tuple(t.shape) if _sized(t) else (), t.dtype, t.device, t.requires_grad, version)
+
+
+def _sized(tensor: Tensor) -> bool:
+    return not is_lazy(tensor)
+
+
+@dataclass(frozen=True)
+class ModuleState:
+    """One module: its class, a copy of its `__dict__`, of the containers in it, and of its tensors."""
+
+    module: nn.Module
+    cls: type
+    attributes: dict[str, Any]
+    containers: dict[str, Any]
+    tensors: dict[str, TensorState]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> ModuleState:
+        attributes = dict(vars(module))
+        containers = {k: _copy(v) for k, v in attributes.items() if isinstance(v, (dict, list, set))}
+        tensors = {
+            name: TensorState.of(t)
+            for name, t in [*module._parameters.items(), *module._buffers.items()]
+            if t is not None
+        }
+        return cls(module, type(module), attributes, containers, tensors)
+
+    def config(self) -> dict[str, Any]:
+        """The public attributes that aren't torch's own."""
+        return {
+            k: self.containers.get(k, v)
+            for k, v in self.attributes.items()
+            if not k.startswith("_") and k not in _TORCHS_OWN and not isinstance(v, (nn.Module, Tensor))
+        }
+
+    def hooks(self) -> dict[int, Any]:
+        return {key: hook for name in HOOK_DICTS for key, hook in self.containers.get(name, {}).items()}
+
+    def restore(self) -> None:
+        """Put the module back: the same dicts with the old content, since others hold references to them."""
+        self.module.__class__ = self.cls
+        own = vars(self.module)
+        own.clear()
+        own.update(self.attributes)
+        for name, content in self.containers.items():
+            _refill(own[name], content)
+        for state in self.tensors.values():
+            if state.tensor.requires_grad != state.requires_grad:
+                state.tensor.requires_grad_(state.requires_grad)
+
+
+def _copy(value: Any) -> Any:
+    """A copy of plain containers, all the way down; anything else itself."""
+    if type(value) is list:
+        return [_copy(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _copy(v) if type(v) in (dict, list) else v for k, v in value.items()}
+    return set(value) if isinstance(value, set) else value
+
+
+def _refill(container: Any, content: Any) -> None:
+    container.clear()
+    if isinstance(container, list):
+        container.extend(content)
+    else:
+        container.update(content)
+
+
+class Snapshot:
+    """A model at one moment."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.root = model
+        self.paths: dict[str, nn.Module] = dict(places(model))
+        self.states = {id(m): ModuleState.of(m) for m in self.paths.values()}
+        self.first: dict[int, str] = {}
+        for path, module in self.paths.items():
+            self.first.setdefault(id(module), path)
+
+    def state(self, path: str) -> ModuleState:
+        return self.states[id(self.paths[path])]
+
+    def tensors(self) -> dict[str, TensorState]:
+        """Every name of every parameter and buffer, the second names of tied ones too."""
+        return {
+            f"{path}.{name}".lstrip("."): state
+            for path in self.paths
+            for name, state in self.state(path).tensors.items()
+        }
+
+    def restore(self) -> nn.Module:
+        """Undo everything but writes into tensors, and return the old root."""
+        for state in self.states.values():
+            state.restore()
+        return self.root
+
+
+def compare(before: Snapshot, after: Snapshot, part: str) -> list[Change]:
+    """What differs between two moments of one model, topmost places first, each once."""
+    return [*_structure(before, after, part), *_settings(before, after, part)]
+
+
+def _structure(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
+    """Modules that were replaced, added or removed; nothing below such a place is reported again."""
+    old_tensors = {id(s.tensor) for s in before.tensors().values()}
+    new_tensors = {id(s.tensor) for s in after.tensors().values()}
+    done: list[str] = []
+    told: set[tuple[int, int]] = set()
+    for path in dict.fromkeys([*before.paths, *after.paths]):
+        old, new = before.paths.get(path), after.paths.get(path)
+        if old is new or any(path.startswith(top) for top in done):
+            continue
+        done.append(f"{path}." if path else "")
+        if (id(old), id(new)) in told:
+            continue
+        told.add((id(old), id(new)))
+        pairs = [
+            p
+            for p in dict.fromkeys([*before.paths, *after.paths])
+            if before.paths.get(p) is old and after.paths.get(p) is new
+        ]
+        what = "replaced" if old is not None and new is not None else "added" if old is None else "removed"
+        site = path
+        if what == "added" and new is not None and (insertion := _insertion(path, after)):
+            site, what, new = insertion
+        text_old, text_new = "" if old is None else brief(old), "" if new is None else brief(new)
+        if what == "replaced" and text_old == text_new and not _own_tensors(new, old_tensors):
+            what = "already"
+        yield Change(
+            part,
+            site,
+            what,
+            text_old,
+            text_new,
+            added=sum(t.numel() for t in _own_tensors(new, old_tensors)),
+            removed=sum(t.numel() for t in _own_tensors(old, new_tensors)),
+            aliases=tuple(p for p in pairs if p != path),
+        )
+
+
+def _own_tensors(module: nn.Module | None, others: set[int]) -> list[Tensor]:
+    """The parameters of a module that aren't among the others."""
+    return [] if module is None else [p for p in module.parameters() if id(p) not in others and _sized(p)]
+
+
+def _insertion(path: str, after: Snapshot) -> tuple[str, str, nn.Module] | None:
+    """For what an insertion added: the site that it serves, `inserted before` or `after`, and the layer itself.
+
+    The first insertion at a site adds the holder `site.zoo_before`, a later one adds `site.zoo_before.N`.
+    """
+    names = path.split(".")
+    for depth in (1, 2):
+        site, name = ".".join(names[:-depth]), names[-depth] if depth <= len(names) else ""
+        for mixin in parts_of(type(after.paths.get(site)))[1]:
+            if getattr(mixin, "child", None) == name:
+                added = after.paths[path]
+                layer = next(added.children()) if depth == 1 else added
+                return site, mixin.what, layer  # type: ignore[attr-defined]
+    return None
+
+
+def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
+    """What changed on modules that stayed: class, public configuration, tensors, hooks."""
+    for path, module in after.paths.items():
+        if after.first[id(module)] != path or id(module) not in before.states:
+            continue
+        old, new = before.states[id(module)], after.states[id(module)]
+        yield from _class_change(path, old, new, part)
+        was, now = old.config(), new.config()
+        for key in dict.fromkeys([*was, *now]):
+            if old.cls is not new.cls and key.startswith("zoo_"):
+                continue  # the state of what it became
+            if key not in was or key not in now or not same(was[key], now[key]):
+                yield Change(part, path, key, _text(was, key), _text(now, key))
+        for name in dict.fromkeys([*old.tensors, *new.tensors]):
+            yield from _tensor_change(path, name, old.tensors.get(name), new.tensors.get(name), part)
+        had, has = old.hooks(), new.hooks()
+        for number in dict.fromkeys([*had, *has]):
+            if had.get(number) is not has.get(number):
+                hook = has.get(number) or had[number]
+                done = "hook added" if number in has else "hook removed"
+                yield Change(part, path, done, after=getattr(hook, "__qualname__", type(hook).__name__))
+
+
+def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
+    if old.cls is new.cls:
+        return
+    (base, had), (base_now, has) = parts_of(old.cls), parts_of(new.cls)
+    if base is not base_now:
+        yield Change(part, path, "class", base.__name__, base_now.__name__)
+    for mixin in has:
+        if mixin not in had and not hasattr(mixin, "child"):  # an insertion shows by the child that it added
+            yield Change(part, path, "became", base.__name__, f"{mixin.__name__}({base.__name__})")
+    for mixin in had:
+        if mixin not in has:
+            yield Change(part, path, "no longer", f"{mixin.__name__}({base.__name__})", base.__name__)
+
+
+def _tensor_change(
+    path: str, name: str, old: TensorState | None, new: TensorState | None, part: str
+) -> Iterator[Change]:
+    if old is None or new is None or old.tensor is not new.tensor:
+        what = "replaced" if old and new else "added" if new else "removed"
+        count = [s.tensor.numel() if s and isinstance(s.tensor, nn.Parameter) else 0 for s in (new, old)]
+        at = f"{path}.{name}".lstrip(".")
+        yield Change(part, at, what, _shape(old), _shape(new), added=count[0], removed=count[1])
+        return
+    if old.requires_grad != new.requires_grad:
+        at = f"{path}.{name}".lstrip(".")
+        yield Change(part, at, "requires_grad", str(old.requires_grad), str(new.requires_grad))
+    if old.version != new.version or old.shape != new.shape:
+        yield Change(part, f"{path}.{name}".lstrip("."), "values", _shape(old), _shape(new))
+
+
+def _shape(state: TensorState | None) -> str:
+    return "" if state is None else f"{str(state.dtype).removeprefix('torch.')}{list(state.shape)}"
+
+
+def _text(config: Mapping[str, Any], key: str) -> str:
+    return _short(repr(config[key])) if key in config else "unset"
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values of configuration are the same: by value for plain ones, by identity for all else."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, _PLAIN):
+        return bool(a == b) or (a != a and b != b)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return bool(a == b) if isinstance(a, (set, frozenset)) else False
+
+
+def brief(module: nn.Module) -> str:
+    """A module in a line: `ReLU(inplace=True)`, `ModuleDict(cls: Linear, reg: Linear)`."""
+    if not module._modules:
+        return _short(repr(module))
+    inside = ", ".join(f"{name}: {type(child).__name__}" for name, child in module._modules.items())
+    return _short(f"{type(module).__name__}({inside})")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def broken_promise(before: Snapshot, after: Snapshot, name: str) -> PluginError | None:
+    """The first promise of every modifier that this one broke, if any."""
+    problem = (
+        _renamed(before, after)
+        or _untied(before, after)
+        or _other_class(before, after)
+        or _disturbed(before, after)
+        or _half_swapped(before, after)
+    )
+    return None if problem is None else PluginError(f"modifier '{name}' {problem}")
+
+
+def _renamed(before: Snapshot, after: Snapshot) -> str | None:
+    old, new = before.tensors(), after.tensors()
+    names_now: dict[int, list[str]] = {}
+    for name, state in new.items():
+        names_now.setdefault(id(state.tensor), []).append(name)
+    for name, state in old.items():
+        now = names_now.get(id(state.tensor), [])
+        if now and name not in new and not any(n in old and old[n].tensor is state.tensor for n in now):
+            return (
+                f"renamed '{name}' to '{now[0]}', so that checkpoints of the base no longer fit; "
+                "zoo.insert_before, zoo.insert_after and zoo.become leave every name as it is"
+            )
+    return None
+
+
+def _untied(before: Snapshot, after: Snapshot) -> str | None:
+    old, new = before.tensors(), after.tensors()
+    groups: dict[int, list[str]] = {}
+    for name, state in old.items():
+        groups.setdefault(id(state.tensor), []).append(name)
+    for names in groups.values():
+        held = [n for n in names if n in new and _holder(before, n) is _holder(after, n)]
+        if len({id(new[n].tensor) for n in held}) > 1:
+            return f"untied {' and '.join(repr(n) for n in held)}, which were one tensor"
+    shared: dict[int, list[str]] = {}
+    for path, module in before.paths.items():
+        shared.setdefault(id(module), []).append(path)
+    for paths in shared.values():
+        now = [after.paths[p] for p in paths if p in after.paths and _holder(before, p) is _holder(after, p)]
+        if len({id(m) for m in now}) > 1:
+            return f"replaced a shared module in one of its places only: {', '.join(paths)}; use zoo.replace"
+    return None
+
+
+def _holder(snapshot: Snapshot, name: str) -> nn.Module | None:
+    return snapshot.paths.get(name.rpartition(".")[0])
+
+
+def _other_class(before: Snapshot, after: Snapshot) -> str | None:
+    old, new = before.root, after.root
+    if old is not new and old._modules and not isinstance(new, before.state("").cls):
+        return f"returned a {type(new).__name__} for a {type(old).__name__}; a variant stays of its base's class"
+    return None
+
+
+def _disturbed(before: Snapshot, after: Snapshot) -> str | None:
+    """Mode, device, dtype and hooks of what stayed. A module that became something else may hold its own mode."""
+    for path, module in after.paths.items():
+        old, new = before.states.get(id(module)), after.states[id(module)]
+        if old is None:
+            continue
+        place = f"'{path}'" if path else "the model"
+        mode, mode_now = old.attributes["training"], new.attributes["training"]
+        if mode != mode_now and old.cls is new.cls:
+            words = {True: "train", False: "eval"}
+            return f"left {place} in {words[mode_now]} mode; it was in {words[mode]} mode"
+        if gone := [h for k, h in old.hooks().items() if k not in new.hooks()]:
+            return f"removed the hook {getattr(gone[0], '__qualname__', gone[0])!r} from {place}"
+        for name, state in old.tensors.items():
+            now = new.tensors.get(name)
+            if (
+                now is not None
+                and now.tensor is state.tensor
+                and (now.dtype, now.device) != (state.dtype, state.device)
+            ):
+                return f"moved '{name}' of {place} from {state.dtype} on {state.device} to {now.dtype} on {now.device}"
+    return None
+
+
+def _half_swapped(before: Snapshot, after: Snapshot) -> str | None:
+    """A module that was replaced, but that some attribute outside the module tree still holds and may go on calling."""
+    gone = {id(m): m for m in before.paths.values()} if len(before.states) else {}
+    for module in after.paths.values():
+        gone.pop(id(module), None)
+    if not gone:
+        return None
+    for path, module in after.paths.items():
+        for key, value in vars(module).items():
+            if key in _TORCHS_OWN or isinstance(value, _PLAIN):
+                continue
+            held = (
+                value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else (value,)
+            )
+            if any(id(item) in gone for item in held):
+                return (
+                    f"replaced a module that the attribute '{key}' of '{path or type(module).__name__}' still holds "
+                    "outside the module tree, so that a forward would go on using the old one"
+                )
+    return None

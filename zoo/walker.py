@@ -1,0 +1,92 @@
+"""Finding places in a model: what `at=` means. The one place that decides what a selector matches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from .errors import NoEffectError
+from .info import sites_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+M = TypeVar("M", bound="nn.Module")
+Kind = type | tuple[type, ...] | Callable[[Any], bool]
+
+
+def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every path of every module, the second names of shared ones too, which torch's own walk hides by default."""
+    yield from model.named_modules(remove_duplicate=False)
+
+
+@overload
+def select(model: nn.Module, where: str | Sequence[str], kind: type[M]) -> dict[str, M]: ...
+@overload
+def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None = None) -> dict[str, nn.Module]: ...
+def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None = None) -> Any:
+    """The sites that a selector names, as an ordered mapping of path to module, each module once.
+
+    where: a site that the arch names (`head`), a glob over whole paths where `*` crosses dots (`layer4*.act2`), or a
+        class name (`Linear`, subclasses count), in this order; or a list of these. `!` in front excludes, and what
+        lies inside an excluded place too.
+    kind: classes, or a test of a module. A container then means its contents of this kind.
+
+    Raises NoEffectError for a term that matches nothing.
+    """
+    terms = [where] if isinstance(where, str) else list(where)
+    everything = dict(places(model))
+    wanted = kind if kind is None or not isinstance(kind, (type, tuple)) else _is_a(kind)
+    included: dict[str, None] = {}
+    excluded: set[str] = set()
+    for term in terms:
+        paths = _matches(model, everything, term.removeprefix("!"))
+        if term.startswith("!"):
+            excluded.update(paths)
+            continue
+        if wanted is not None:
+            inside = [path for path in _within(everything, paths) if wanted(everything[path])]
+            if paths and not inside and any(map(wanted, everything.values())):
+                met = everything[paths[0]]
+                raise NoEffectError(
+                    f"at={term} matches '{paths[0]}' ({type(met).__name__}), which holds nothing to change"
+                )
+            paths = inside
+        included.update(dict.fromkeys(paths))
+    if all(term.startswith("!") for term in terms):
+        included = {path: None for path, module in everything.items() if wanted is None or wanted(module)}
+    hidden = set(_within(everything, excluded))
+    found: dict[str, nn.Module] = {}
+    seen: set[int] = set()
+    for path, module in everything.items():  # in the model's own order, whatever the order of the terms
+        if path in included and path not in hidden and id(module) not in seen:
+            seen.add(id(module))
+            found[path] = module
+    return found
+
+
+def _is_a(kind: type | tuple[type, ...]) -> Callable[[Any], bool]:
+    return lambda module: isinstance(module, kind)
+
+
+def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -> list[str]:
+    """The paths that one term names: site before path before class."""
+    sites = sites_of(model)
+    if term in sites:
+        return [path for path in (site.partition(":")[0] for site in sites[term]) if path in everything]
+    if paths := [path for path in everything if fnmatchcase(path, term)]:
+        return paths
+    if paths := [p for p, m in everything.items() if any(c.__name__ == term for c in type(m).__mro__[:-2])]:
+        return paths
+    named = ", ".join(sites) or "none"
+    some = ", ".join(repr(path) for path in list(everything)[1:7])
+    raise NoEffectError(f"at={term} matches nothing in this {type(model).__name__}; sites: {named}; paths: {some} …")
+
+
+def _within(everything: Mapping[str, nn.Module], roots: Sequence[str] | set[str]) -> list[str]:
+    """The paths at or below any of these."""
+    if "" in roots:
+        return list(everything)
+    tops, starts = set(roots), tuple(f"{root}." for root in roots)
+    return [path for path in everything if path in tops or path.startswith(starts)] if tops else []
