@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .blueprint import functions_of as functions_of
     from .braces import expand as expand
     from .declare import Arch as Arch
     from .declare import Family as Family
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .info import Change as Change
     from .info import changes as changes
     from .info import sites_of as sites_of
+    from .info import width_of as width_of
     from .layers import Layer as Layer
     from .listing import describe as describe
     from .listing import list_archs as list_archs
@@ -58,10 +60,11 @@ _HOMES = {
     "edits": "become insert_after insert_before remove replace",
     "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError ShapeError SpecError "
     "UnknownNameError ZooError",
+    "blueprint": "functions_of",
     "braces": "expand",
     "factory": "create modify spec_of",
     "hookspecs": "hookimpl",
-    "info": "Change changes sites_of",
+    "info": "Change changes sites_of width_of",
     "layers": "Layer",
     "listing": "describe list_archs list_modifiers list_plugins list_variants",
     "registry": "Registry",

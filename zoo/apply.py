@@ -10,7 +10,7 @@ from unittest import mock
 
 from torch import nn
 
-from .blueprint import Reads, is_live
+from .blueprint import Trace, is_live, with_trace
 from .declare import Modifier, Where
 from .errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
 from .info import Change, Info, attach, info_of
@@ -33,7 +33,7 @@ class Step:
     place: str
 
 
-def apply_steps(model: nn.Module, steps: Sequence[Step], spec: Spec, reads: Reads | None) -> nn.Module:
+def apply_steps(model: nn.Module, steps: Sequence[Step], spec: Spec, trace: Trace | None) -> nn.Module:
     """Apply modifiers left to right and write down what they did. If one raises, the model is as it was.
 
     (Tensors keep what a modifier wrote into them in place.)
@@ -43,7 +43,7 @@ def apply_steps(model: nn.Module, steps: Sequence[Step], spec: Spec, reads: Read
     done: list[Change] = []
     try:
         for step in steps:
-            before, made = _apply(before, step, reads)
+            before, made = _apply(before, step, trace)
             done += made
     except BaseException:
         start.restore()
@@ -53,10 +53,10 @@ def apply_steps(model: nn.Module, steps: Sequence[Step], spec: Spec, reads: Read
     return before.root
 
 
-def _apply(before: Snapshot, step: Step, reads: Reads | None) -> tuple[Snapshot, list[Change]]:
+def _apply(before: Snapshot, step: Step, trace: Trace | None) -> tuple[Snapshot, list[Change]]:
     try:
         with _told(step):
-            return _guarded(before, step, reads)
+            return _guarded(before, step, trace)
     except ZooError as error:
         raise located(error, step.place) from error.__cause__
 
@@ -73,10 +73,10 @@ def _told(step: Step) -> Iterator[None]:
         raise PluginError(what) from error
 
 
-def _guarded(before: Snapshot, step: Step, reads: Reads | None) -> tuple[Snapshot, list[Change]]:
+def _guarded(before: Snapshot, step: Step, trace: Trace | None) -> tuple[Snapshot, list[Change]]:
     name, model = step.modifier.name, before.root
     part = str(step.bound.call)
-    result = _call(step, model)
+    result = with_trace(trace, lambda: _call(step, model))
     if not isinstance(result, nn.Module):
         raise PluginError(f"modifier '{name}' returned {type(result).__name__}; it must return the model")
     if result is not model and (info := info_of(model)) and info_of(result) is None:
@@ -86,8 +86,8 @@ def _guarded(before: Snapshot, step: Step, reads: Reads | None) -> tuple[Snapsho
         raise problem
     found = compare(before, after, part)
     if not found:
-        found = _already(step, before, part)
-    found = [replace(change, live=is_live(change, reads)) for change in found]
+        found = _already(step, before, part, trace)
+    found = [replace(change, live=is_live(change, trace)) for change in found]
     if all(change.live is False for change in found):
         sites = ", ".join(f"'{change.path}'" for change in found[:3])
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
@@ -115,7 +115,7 @@ def _after(before: Snapshot, model: nn.Module) -> Snapshot:
     return Snapshot(model)
 
 
-def _already(step: Step, before: Snapshot, part: str) -> list[Change]:
+def _already(step: Step, before: Snapshot, part: str, trace: Trace | None) -> list[Change]:
     """The modifier changed nothing. It may have set what was so before: then that is no error, so that sweeps run.
 
     To tell that from one that found nothing to do, it runs once more, on the model that it left as it was, while each
@@ -130,7 +130,7 @@ def _already(step: Step, before: Snapshot, part: str) -> list[Change]:
         plain(self, name, value)
 
     with mock.patch.object(nn.Module, "__setattr__", noting):
-        _call(step, before.root)
+        with_trace(trace, lambda: _call(step, before.root))
     if not notes:
         raise NoEffectError(
             f"modifier '{step.modifier.name}' changed nothing; where the model has nothing for it to work on, "

@@ -2,17 +2,23 @@
 
 A place is live when a forward calls the module there or reads the attribute in question. To see both, the trace gives
 every module of the blueprint, which nobody else holds, a class that notes each attribute that is read; a call shows
-as a read of `forward`.
+as a read of `forward`. What no module stands for, such as `F.relu(x)`, shows as a torch function that a module's own
+code calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .info import Change, Info, attach
 from .walker import places
@@ -23,25 +29,52 @@ if TYPE_CHECKING:
 
 MOST_KEPT = 16
 
-Reads = Mapping[str, frozenset[str]]
+
+@dataclass(frozen=True)
+class Notes:
+    """What a forward does at each path.
+
+    reads: the attributes that are read there. functions: the torch functions that the code there calls by itself.
+    """
+
+    reads: Mapping[str, frozenset[str]]
+    functions: Mapping[str, frozenset[str]]
+
+
+class Trace:
+    """What forwards of a bare arch touch: in eval mode, and in train mode if something asks that eval can't answer.
+
+    `fresh` builds the arch again, since by then the first one may be in the middle of an edit.
+    """
+
+    def __init__(self, notes: Notes, fresh: Callable[[], tuple[nn.Module, tuple[Any, ...]]]) -> None:
+        self.notes = notes
+        self._fresh = fresh
+
+    @cached_property
+    def in_training(self) -> Notes | None:
+        return note(*self._fresh(), training=True)
 
 
 @dataclass
 class Blueprint:
-    """A bare arch on meta (or on the CPU, where meta won't do), with what its forward reads at each path.
+    """A bare arch on meta (or on the CPU, where meta won't do). `trace` is None where no forward could be run.
 
-    `reads` is None where no forward could be run. `checked` are the canonical variants that were tried on it.
+    `checked` are the canonical variants that were tried on it.
     """
 
     model: nn.Module
-    reads: Reads | None
+    arguments: tuple[Any, ...] | None
+    trace: Trace | None
     checked: set[str]
 
 
-def normal_sites(arch: Arch, model: nn.Module) -> dict[str, tuple[str, ...]]:
-    """The sites of a built arch, every one as a tuple of paths."""
+def introduce(arch: Arch, model: nn.Module, spec: Spec, obstacle: str = "") -> nn.Module:
+    """A freshly built arch with what the zoo knows of it attached."""
     sites = arch.sites(model) if callable(arch.sites) else arch.sites
-    return {name: (paths,) if isinstance(paths, str) else tuple(paths) for name, paths in sites.items()}
+    normal = {name: (paths,) if isinstance(paths, str) else tuple(paths) for name, paths in sites.items()}
+    attach(model, Info(spec, normal, arch.width(model) if arch.width else None, obstacle=obstacle))
+    return model
 
 
 def draw(arch: Arch, spec: Spec, options: Mapping[str, Any], memo: dict[str, Any]) -> Blueprint:
@@ -53,27 +86,41 @@ def draw(arch: Arch, spec: Spec, options: Mapping[str, Any], memo: dict[str, Any
     if key not in memo:
         while len(memo) >= MOST_KEPT:
             memo.pop(next(iter(memo)))
-        with torch.random.fork_rng(devices=[]):
-            memo[key] = _draw(arch, spec, options)
+        memo[key] = _draw(arch, spec, options)
     found: Blueprint = memo[key]
     return found
 
 
 def _draw(arch: Arch, spec: Spec, options: Mapping[str, Any]) -> Blueprint:
-    device = "meta"
-    try:
-        with torch.device("meta"):
-            model = arch.build(**options)
-    except (NotImplementedError, RuntimeError):  # an arch that computes with its weights while it's built
-        device = "cpu"
-        model = arch.build(**options)
-    attach(model, Info(spec, normal_sites(arch, model)))
-    return Blueprint(model, trace(model, arch.sample, device), set())
+    def build(device: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
+        with torch.random.fork_rng(devices=[]), torch.device(device), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they come again when the model itself is built
+            model = introduce(arch, arch.build(**options), spec)
+            return model, sample_input(model, arch.sample)
+
+    for device in ("meta", "cpu"):
+        try:
+            model, arguments = build(device)
+        except (NotImplementedError, RuntimeError):
+            if device == "cpu":
+                raise
+            continue  # an arch that computes with its weights while it's built
+        if arguments is None:
+            return Blueprint(model, None, None, set())
+        if notes := note(model, arguments, training=False):
+            fresh = partial(build, device)
+            return Blueprint(model, arguments, Trace(notes, fresh), set())  # type: ignore[arg-type]
+    return Blueprint(model, None, None, set())
 
 
-def sample_input(model: nn.Module, sample: Any, device: str) -> tuple[Any, ...] | None:
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are; a model without any counts as one on meta."""
+    return next((p.device for p in model.parameters()), torch.device("meta"))
+
+
+def sample_input(model: nn.Module, sample: Any) -> tuple[Any, ...] | None:
     """The arguments of one forward, two samples in a batch, since BatchNorm refuses to train on one."""
-    with torch.device(device):
+    with device_of(model):
         given = sample(model) if callable(sample) else sample
         if given is None:
             return None
@@ -82,28 +129,27 @@ def sample_input(model: nn.Module, sample: Any, device: str) -> tuple[Any, ...] 
         return tuple(given)
 
 
-def trace(model: nn.Module, sample: Any, device: str) -> Reads | None:
-    """Which attributes forwards in eval and in train mode read at each path, or None if no forward runs."""
-    arguments = sample_input(model, sample, device)
-    if arguments is None:
-        return None
-    reads: dict[int, set[str]] = {}
-    modes = {module: module.training for module in model.modules()}
+def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes | None:
+    """Run one forward and note what it touches; None if it can't be run."""
+    reads: dict[int, set[str]] = {id(module): set() for module in model.modules()}
+    functions: dict[int, set[str]] = {key: set() for key in reads}
     classes = {module: type(module) for module in model.modules()}
-    seen = 0
+    modes = {module: module.training for module in model.modules()}
+    nn.Module.train(model, training)
     try:
         for module, cls in classes.items():
-            reads[id(module)] = set()
             module.__class__ = _noting(cls, reads)
-        for training in (False, True):
-            nn.Module.train(model, training)
-            seen += _runs(model, arguments)
+        with _Functions(functions), torch.no_grad():
+            model(*arguments)
+    except Exception:  # whatever an arch raises here only means that nothing is known about what is live
+        return None
     finally:
         for module, cls in classes.items():
             module.__class__ = cls
         for module, mode in modes.items():
             module.training = mode
-    return {path: frozenset(reads[id(module)]) for path, module in places(model)} if seen else None
+    found = [{path: frozenset(notes[id(m)]) for path, m in places(model)} for notes in (reads, functions)]
+    return Notes(*found)
 
 
 def _noting(cls: type, reads: dict[int, set[str]]) -> type:
@@ -115,24 +161,61 @@ def _noting(cls: type, reads: dict[int, set[str]]) -> type:
     return type(cls)(cls.__name__, (cls,), {"__getattribute__": __getattribute__, "__module__": cls.__module__})
 
 
-def _runs(model: nn.Module, arguments: tuple[Any, ...]) -> bool:
+class _Functions(TorchFunctionMode):
+    """Notes each torch function under the module whose code called it: the nearest frame whose `self` is one."""
+
+    def __init__(self, notes: dict[int, set[str]]) -> None:
+        super().__init__()
+        self.notes = notes
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        frame = sys._getframe(1)
+        while frame is not None:
+            noted = self.notes.get(id(frame.f_locals.get("self")))
+            if noted is not None:
+                noted.add(getattr(func, "__name__", str(func)))
+                break
+            frame = frame.f_back  # type: ignore[assignment]
+        return func(*args, **(kwargs or {}))
+
+
+_current: ContextVar[Trace | None] = ContextVar("zoo_trace", default=None)
+
+
+def with_trace(trace: Trace | None, call: Callable[[], Any]) -> Any:
+    """Make a call in which `functions_of` answers from this trace."""
+    token = _current.set(trace)
     try:
-        with torch.no_grad():
-            model(*arguments)
-    except Exception:  # whatever an arch raises here only means that nothing is known about what is live
-        return False
-    return True
+        return call()
+    finally:
+        _current.reset(token)
 
 
-def is_live(change: Change, reads: Reads | None) -> bool | None:
+def functions_of(model: nn.Module) -> Mapping[str, frozenset[str]]:
+    """For a modifier at work: the torch functions that the code of each module calls by itself, by path.
+
+    Empty where that isn't known: for a model that the zoo has no arch for.
+    """
+    trace = _current.get()
+    return trace.notes.functions if trace else {}
+
+
+def is_live(change: Change, trace: Trace | None) -> bool | None:
     """Whether a forward of the bare arch reaches what was changed; None if that isn't known."""
-    if reads is None:
+    if trace is None:
         return None
-    answers = [_path_live(path, change.what, reads) for path in (change.path, *change.aliases)]
+    answer = _live(change, trace.notes)
+    if answer is False and trace.in_training is not None:
+        answer = _live(change, trace.in_training)
+    return answer
+
+
+def _live(change: Change, notes: Notes) -> bool | None:
+    answers = [_path_live(path, change.what, notes.reads) for path in (change.path, *change.aliases)]
     return True if True in answers else None if None in answers else False
 
 
-def _path_live(path: str, what: str, reads: Reads) -> bool | None:
+def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
     holder, _, name = path.rpartition(".")
     if path not in reads:
         # A parameter or buffer of a module that was there, or something that an earlier modifier brought.
@@ -142,4 +225,4 @@ def _path_live(path: str, what: str, reads: Reads) -> bool | None:
         return "forward" in noted
     if what in ("replaced", "removed", "already", "no longer"):
         return any(not name.startswith("_") and name != "training" for name in noted)
-    return what in noted or None if what.startswith("hook") else what in noted
+    return None if what.startswith("hook") or what == "added" else what in noted

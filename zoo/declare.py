@@ -37,6 +37,7 @@ class Arch:
         The site `NAME_drop` is the arch's own dropout in front of the site NAME: a Dropout's path, or `path:attribute`
         for a rate that the forward reads.
     sample: shape of one input without the batch dimension, or a function `model -> arguments` of a forward.
+    width: a function of the model that gives the number of pooled features in front of the head.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Arch:
     sites: Sites | Callable[[Any], Sites] = field(default_factory=dict)
     sample: Sample | Callable[[Any], Sample] | None = None
     examples: tuple[str, ...] = ()
+    width: Callable[[Any], int | None] | None = None
 
     @property
     def doc(self) -> str:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .apply import Step, apply_steps
-from .blueprint import Blueprint, Reads, draw, normal_sites
+from .blueprint import Blueprint, Trace, device_of, draw, introduce
 from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, UnknownNameError, ZooError, located
 from .grammar import read_mods
-from .info import Changes, Info, attach, changes, info_of
+from .info import Changes, Info, changes, info_of
 from .options import bind, check, from_keywords, options_of, signature
 from .record import Snapshot
 from .registry import Registry, default_registry
@@ -67,12 +67,12 @@ def create(
     plan = plan_of(parse(spec), registry, arch_options)
     sources = _sources(plan.arch, weights)
     with registry.lock:
-        reads = _rehearse(plan, registry) if plan.steps else None
+        trace = _rehearse(plan, registry) if plan.steps else None
         meta = device is not None and torch.device(device).type == "meta"
         model = _build(plan, sources, "meta" if meta else "cpu")
-        attach(model, Info(plan.spec.base, normal_sites(plan.arch, model), obstacle=plan.obstacle))
+        introduce(plan.arch, model, plan.spec.base, plan.obstacle)
         if plan.steps:
-            model = apply_steps(model, plan.steps, plan.spec, reads)
+            model = apply_steps(model, plan.steps, plan.spec, trace)
     return model if meta and dtype is None else model.to(device=device, dtype=dtype)
 
 
@@ -89,9 +89,9 @@ def modify(model: nn.Module, mods: str | Spec, *, copy: bool = False, registry: 
     steps = _steps(calls, registry, "+".join(map(str, calls)))
     spec = info.spec + [step.bound.call for step in steps]
     with registry.lock:
-        print_ = _blueprint_of(info, registry)
+        blueprint = _blueprint_of(info, registry)
         target = copying.deepcopy(model) if copy else model
-        return apply_steps(target, steps, spec, print_.reads if print_ else None)
+        return apply_steps(target, steps, spec, blueprint.trace if blueprint else None)
 
 
 def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
@@ -186,7 +186,7 @@ def _blueprint(plan: Plan, registry: Registry) -> Blueprint:
     return draw(plan.arch, plan.spec.base, plan.options, memo)
 
 
-def _rehearse(plan: Plan, registry: Registry) -> Reads | None:
+def _rehearse(plan: Plan, registry: Registry) -> Trace | None:
     """Try the chain out before anything is built, once for each canonical spec."""
     blueprint = _blueprint(plan, registry)
     if str(plan.spec) not in blueprint.checked:
@@ -197,16 +197,15 @@ def _rehearse(plan: Plan, registry: Registry) -> Reads | None:
             if error.__cause__ is None:
                 raise
         blueprint.checked.add(str(plan.spec))
-    return blueprint.reads
+    return blueprint.trace
 
 
 def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
     """Apply the chain to the blueprint and take it back."""
     start = Snapshot(blueprint.model)
-    device = next((p.device for p in blueprint.model.parameters()), torch.device("meta"))
     try:
-        with torch.random.fork_rng(devices=[]), device:
-            return changes(apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.reads))
+        with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
+            return changes(apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace))
     finally:
         start.restore()
 

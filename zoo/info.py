@@ -66,6 +66,7 @@ class Info:
 
     spec: Spec
     sites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    width: int | None = None
     changes: tuple[Change, ...] = ()
     obstacle: str = ""
 
@@ -86,6 +87,12 @@ def sites_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:
     """The sites that the model's arch names: site to paths."""
     info = info_of(model)
     return info.sites if info else {}
+
+
+def width_of(model: nn.Module) -> int | None:
+    """The number of pooled features that arrive at the head, if the model's arch says so."""
+    info = info_of(model)
+    return info.width if info else None
 
 
 def changes(model: nn.Module) -> Changes:

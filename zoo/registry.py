@@ -197,8 +197,8 @@ class Registry:
 
     def unknown(self, kind: str, name: str, known: list[str]) -> UnknownNameError:
         """The error for a name that nobody has: the nearest names, and the plugins that are missing."""
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-        near += [n for n in known if n.endswith(f"/{name}") and n not in near][:2]
+        near = [n for n in known if n.endswith(f"/{name}")][:2]
+        near += [n for n in difflib.get_close_matches(name, known, n=3, cutoff=0.6) if n not in near][: 3 - len(near)]
         hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; see `zoo list {_PLURALS[kind]}`"
         missing = [
             f"\n  plugin '{p.name}' of {p.distribution} {p.status}: {p.reason}" for p in self.plugins if p.reason

@@ -9,13 +9,13 @@ import difflib
 import re
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
 import zoo
+
+from ._names import scan
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,22 +24,30 @@ Rate = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1)]
 
 _REGISTERED = re.compile(r"^@register_model\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)\(", re.MULTILINE)
+_DEPRECATED = re.compile(r"^register_model_deprecations\(__name__, \{(.*?)^\}\)", re.MULTILINE | re.DOTALL)
 
 
 @cache
 def names() -> tuple[str, ...]:
     """Every architecture of the timm that is installed, without importing it."""
-    found = find_spec("timm")
-    if found is None or found.origin is None:
-        return ()
-    sources = sorted((Path(found.origin).parent / "models").rglob("*.py"))
-    return tuple(sorted(n for file in sources for n in _REGISTERED.findall(file.read_text(encoding="utf-8"))))
+    return scan("timm", _REGISTERED.findall)
+
+
+@cache
+def old_names() -> tuple[str, ...]:
+    """The deprecated names, which timm still takes, with a warning, and doesn't list."""
+    return scan("timm", _old, "old")
+
+
+def _old(text: str) -> Iterator[str]:
+    for block in _DEPRECATED.findall(text):
+        yield from re.findall(r"^\s*[\"'](\w+)[\"']:", block, re.MULTILINE)
 
 
 @zoo.family("timm", names=names, bare=True)
 def timm_family(name: str, source: str | None) -> zoo.Arch | None:
     """Every model of timm, with or without a pretrained tag: `resnet50`, `resnet50.a1_in1k`."""
-    if name.partition(".")[0] not in names():
+    if source is None and name.partition(".")[0] not in names() and name not in old_names():
         return None
 
     def build(
@@ -78,7 +86,7 @@ def timm_family(name: str, source: str | None) -> zoo.Arch | None:
         )
         return model
 
-    return zoo.Arch(name, build, sites, sample)
+    return zoo.Arch(name, build, sites, sample, width=width)
 
 
 def _check_tag(name: str) -> None:
@@ -101,6 +109,12 @@ def sites(model: nn.Module) -> dict[str, list[str]]:
     return {name: paths for name, paths in found.items() if paths}
 
 
+def width(model: nn.Module) -> int | None:
+    """The pooled features in front of the classifier; `num_features` is another number in 119 models."""
+    found = getattr(model, "head_hidden_size", None)
+    return found if isinstance(found, int) else None
+
+
 def _existing(model: nn.Module, paths: Any) -> list[str]:
     modules = dict(model.named_modules())
     return [path for path in ([paths] if isinstance(paths, str) else paths or []) if path in modules]
@@ -117,7 +131,7 @@ def _head_dropouts(model: nn.Module) -> Iterator[str]:
         yield ":drop_rate"
 
 
-_HEAD_DROP = re.compile(r"head_drop|head\.drop|head\.dropout|head\.head_dropout")
+_HEAD_DROP = re.compile(r"head_drop|(head|head_dist|pre_logits)\.(drop|dropout|head_dropout)|head\.classifier\.dropout")
 
 
 def sample(model: nn.Module) -> tuple[int, ...]:

@@ -5,47 +5,61 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import zoo
 
 
 class Heads(nn.ModuleDict):
-    """A linear layer for each name, all on the same features (N, in_features).
+    """A layer for each name, all on the same features, with so many outputs each.
 
-    Returns a dict of (N, size) tensors, or the one tensor of the head that `task` names.
+    Between the trunk and the end of the model the outputs travel as one tensor, side by side along dim 1, so that
+    whatever the arch does behind its classifier (flatten, average over two classifiers, upsample) goes on working;
+    `TaskChoice` takes them apart. With `task` set, only that head is computed.
     """
 
-    def __init__(self, in_features: int, sizes: Mapping[str, int], bias: bool = True) -> None:
-        super().__init__()
-        self.in_features = in_features
-        self.bias = bias
+    def __init__(self, layers: Mapping[str, nn.Module], sizes: Mapping[str, int]) -> None:
+        super().__init__(layers)
+        self.sizes = dict(sizes)
         self.task: str | None = None
-        self.add(sizes)
 
-    def add(self, sizes: Mapping[str, int]) -> None:
-        """More heads beside those that are here."""
-        for name, size in sizes.items():
-            if name in self:
-                raise zoo.OptionError(f"heads: there is a head '{name}' already")
-            self[name] = nn.Linear(self.in_features, size, self.bias)
-
-    def forward(self, x: Tensor, task: str | None = None) -> Any:
-        task = task or self.task
-        return {name: head(x) for name, head in self.items()} if task is None else self[task](x)
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        if self.task is not None:
+            return self[self.task](*args, **kwargs)  # type: ignore[no-any-return]
+        return torch.cat([head(*args, **kwargs) for head in self.values()], 1)
 
 
 class TaskChoice(zoo.Mixin):
-    """Lets a model's forward take `task=`, and hands it to the heads for the length of that call."""
+    """On the root: a dict of all heads' outputs, or with `task=` the output of that head alone."""
 
     options = ("task",)
 
     def forward(self, *args: Any, task: str | None = None, **kwargs: Any) -> Any:
-        heads = self.get_submodule(self.zoo_heads_at)  # type: ignore[attr-defined]
-        if task is not None and task not in heads:
-            raise zoo.OptionError(f"there is no head '{task}'; the heads: {', '.join(heads)}")
-        heads.task = task
+        several = [self.get_submodule(path) for path in self.zoo_heads_at]  # type: ignore[attr-defined]
+        sizes = several[0].sizes
+        if task is not None and task not in sizes:
+            raise zoo.OptionError(f"there is no head '{task}'; the heads: {', '.join(sizes)}")
+        for heads in several:
+            heads.task = task
         try:
-            return super().forward(*args, **kwargs)  # type: ignore[misc]
+            output = super().forward(*args, **kwargs)  # type: ignore[misc]
         finally:
-            heads.task = None  # or one failing call would choose for the next
+            for heads in several:
+                heads.task = None  # or one failing call would choose for the next
+        return output if task is not None else _apart(output, sizes)
+
+
+def _apart(output: Any, sizes: Mapping[str, int]) -> Any:
+    """The outputs by name, wherever in a tuple or a dict of outputs they stand together."""
+    if isinstance(output, Tensor):
+        if output.ndim < 2 or output.shape[1] != sum(sizes.values()):
+            return output
+        return dict(zip(sizes, torch.split(output, list(sizes.values()), 1), strict=True))
+    if isinstance(output, dict):
+        return {key: _apart(value, sizes) for key, value in output.items()}
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return type(output)(*(_apart(value, sizes) for value in output))
+    if isinstance(output, (list, tuple)):
+        return type(output)(_apart(value, sizes) for value in output)
+    return output

@@ -8,34 +8,55 @@ from typing import TYPE_CHECKING, Any
 import zoo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
 # A class is an activation if it, or a class it inherits from, stands in one of these modules and isn't one of these.
 _MODULES = ("torch.nn.modules.activation", "timm.layers.activations", "timm.layers.activations_me")
 _NO_ACTIVATIONS = {"MultiheadAttention", "Softmax", "Softmax2d", "LogSoftmax", "Softmin", "GLU", "Threshold"}
 _GATES = {"Sigmoid", "Hardsigmoid", "HardSigmoid", "HardSigmoidMe", "LogSigmoid"}
+_FUNCTIONS = {"relu", "relu_", "relu6", "silu", "gelu", "mish", "elu", "leaky_relu", "hardswish", "selu", "celu"}
+# Norms whose formula holds the activation.
+_WITHIN_NORM = ("EvoNorm2dB0", "EvoNorm2dB1", "EvoNorm2dB2", "EvoNorm2dS0", "FilterResponseNormTlu2d")
 
 
-@zoo.modifier(examples=["act(silu)", "act(mish)", "act(relu, at=head)"])
+@zoo.modifier(examples=["act(silu)", "act(mish)"])
 def act(model: nn.Module, /, name: str, at: zoo.Where = "*") -> nn.Module:
     """Swap every activation for another, by timm's names (`relu`, `silu`, `gelu`, `mish`, `hard_swish`, `prelu`, ...).
 
     `inplace` stays as it was. Gates (sigmoid, hard sigmoid), as in squeeze-and-excitation, are left alone, unless `at`
-    names their class.
+    names their class. A model that also calls an activation as a function, or has one inside a norm's formula, is
+    refused, since it would be swapped by half.
     """
     terms = [at] if isinstance(at, str) else list(at)
     gates_too = bool(_GATES.intersection(terms))
     layer = _layer(name)
 
     def wanted(module: Any) -> bool:
-        return _is_activation(module) or (gates_too and _is_activation(module, _GATES))
+        return is_activation(module) or (gates_too and is_activation(module, _GATES))
 
     found = zoo.select(model, at, kind=wanted)
+    for path, why in _out_of_reach(model):
+        if at == "*" or any(path == top or path.startswith(f"{top}.") for top in zoo.select(model, at)):
+            raise zoo.NotApplicableError(f"act can't swap {why} at '{path}', and swaps no model by half")
     for path, old in found.items():
-        model = zoo.replace(model, path, _like(old, layer))
+        if hasattr(old, "act_fn"):  # timm's GammaAct, which scales what a function returns
+            old.act_fn = _function(name)
+        else:
+            model = zoo.replace(model, path, _like(old, layer))
     if not found:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no activation that is a module")
     return model
+
+
+def is_activation(module: Any, only: set[str] | None = None) -> bool:
+    """Whether a module is an activation and no gate; with `only`, whether it is of one of these classes."""
+    mro = type(module).__mro__
+    names = [cls.__name__ for cls in mro if cls.__module__ in _MODULES or cls.__name__ == "GammaAct"]
+    if only is not None:
+        return not only.isdisjoint(names)
+    return bool(names) and _NO_ACTIVATIONS.isdisjoint(names) and _GATES.isdisjoint(names)
 
 
 def _layer(name: str) -> Any:
@@ -50,11 +71,12 @@ def _layer(name: str) -> Any:
     return create_act.get_act_layer(name)
 
 
-def _is_activation(module: Any, only: set[str] | None = None) -> bool:
-    names = [cls.__name__ for cls in type(module).__mro__ if cls.__module__ in _MODULES]
-    if only is not None:
-        return not only.isdisjoint(names)
-    return bool(names) and _NO_ACTIVATIONS.isdisjoint(names) and _GATES.isdisjoint(names)
+def _function(name: str) -> Any:
+    from timm.layers import create_act
+
+    if name not in create_act._ACT_FN_DEFAULT:
+        raise zoo.NotApplicableError(f"this model scales an activation function, and '{name}' isn't one in timm")
+    return create_act.get_act_fn(name)
 
 
 def _like(old: nn.Module, layer: Any) -> nn.Module:
@@ -68,3 +90,25 @@ def _like(old: nn.Module, layer: Any) -> nn.Module:
         except TypeError:
             pass  # this one knows no inplace
     return layer()  # type: ignore[no-any-return]
+
+
+def _out_of_reach(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Activations that aren't modules, by the path of the module whose code they are in."""
+    functions = zoo.functions_of(model)
+    for path, module in model.named_modules():
+        if is_activation(module) or is_activation(module, _GATES):
+            continue
+        kind = type(module).__name__
+        within = [cls.__name__ for cls in type(module).__mro__ if cls.__name__ in _WITHIN_NORM]
+        if within and getattr(module, "apply_act", True):
+            yield path, f"the activation inside the formula of {kind}"
+        called = _FUNCTIONS & (functions[path] if path in functions else _in_code(module) if not functions else set())
+        if called:
+            yield path, f"{min(called)}, which {kind} calls as a function"
+
+
+def _in_code(module: nn.Module) -> set[str]:
+    """For a model that couldn't be traced: the names that the forward's own code uses and the module doesn't have."""
+    code = getattr(type(module).forward, "__code__", None)
+    own = type(module).__module__.startswith("torch.nn.")
+    return set() if code is None or own else {name for name in code.co_names if not hasattr(module, name)}
