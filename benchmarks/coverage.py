@@ -102,7 +102,9 @@ _LIBRARIES = ("timm", "torchvision", "zoo")
 
 
 def _library(arch: str) -> str:
-    return "torchvision" if arch.startswith("torchvision/") else "zoo" if arch in ("simple", "mlp", "convnet") else "timm"
+    return (
+        "torchvision" if arch.startswith("torchvision/") else "zoo" if arch in ("simple", "mlp", "convnet") else "timm"
+    )
 
 
 def write_table() -> None:

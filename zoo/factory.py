@@ -22,6 +22,7 @@ from .info import Changes, Info, changes, info_of
 from .options import bind, check, from_keywords, options_of, signature
 from .record import Snapshot
 from .registry import Registry, default_registry
+from .shapes import run_through
 from .spec import Spec, parse
 from .values import Call
 
@@ -205,7 +206,12 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
     start = Snapshot(blueprint.model)
     try:
         with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
-            return changes(apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace))
+            made = apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace)
+            done = changes(made)
+            # Numbers and activations always fit; layers with weights may not.
+            if blueprint.trace and any(change.added or change.removed for change in done):
+                run_through(made, blueprint.arguments or (), str(plan.spec))
+            return done
     finally:
         start.restore()
 

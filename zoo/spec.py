@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .errors import UnknownNameError
-from .grammar import read_mods, read_spec
 from .values import Call
 
 
@@ -37,6 +36,8 @@ class Spec:
 
     def __add__(self, mods: str | Call | Iterable[Call]) -> Spec:
         """The spec with more parts behind its own: `spec + "dropout(0.2)+act(silu)"`."""
+        from .grammar import read_mods  # here, since the parser takes 30 ms and a listing parses nothing
+
         more = read_mods(mods) if isinstance(mods, str) else (mods,) if isinstance(mods, Call) else tuple(mods)
         return replace(self, parts=self.parts + more)
 
@@ -59,4 +60,6 @@ def parse(text: str | Spec) -> Spec:
 
     Raises SpecError with the column, a caret and what was expected.
     """
+    from .grammar import read_spec
+
     return text if isinstance(text, Spec) else Spec(*read_spec(text))

@@ -44,11 +44,12 @@ def _old(text: str) -> Iterator[str]:
         yield from re.findall(r"^\s*[\"'](\w+)[\"']:", block, re.MULTILINE)
 
 
-@zoo.family("timm", names=names, bare=True)
+@zoo.family("timm", names=names, prefixes=("hf-hub", "local-dir"), bare=True)
 def timm_family(name: str, source: str | None) -> zoo.Arch | None:
-    """Every model of timm, with or without a pretrained tag: `resnet50`, `resnet50.a1_in1k`."""
+    """Every model of timm: `resnet50`, `resnet50.a1_in1k`, `hf-hub:timm/resnet18.a1_in1k`, `local-dir:"/data/m"`."""
     if source is None and name.partition(".")[0] not in names() and name not in old_names():
         return None
+    full = name if source is None else f"{name}:{source}"
 
     def build(
         *,
@@ -68,9 +69,10 @@ def timm_family(name: str, source: str | None) -> zoo.Arch | None:
         """A model of timm. All options are timm's own; those not given are left to the architecture."""
         import timm
 
-        _check_tag(name)
+        if source is None:
+            _check_tag(name)
         model: nn.Module = timm.create_model(
-            name,
+            full,
             pretrained=pretrained,
             pretrained_cfg=pretrained_cfg,
             pretrained_cfg_overlay=pretrained_cfg_overlay,

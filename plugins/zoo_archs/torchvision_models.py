@@ -70,7 +70,9 @@ def _check_options(name: str, builder: Callable[..., Any], options: dict[str, An
     else:
         own |= set(options) - {"weights_backbone", "pretrained_backbone"}
     for option in options:
-        if option in _NO_OPTIONS or option not in own:
+        if option in _NO_OPTIONS:
+            raise zoo.OptionError(f"'{option}' can't stand in a spec; write zoo.create(spec, pretrained=True)")
+        if option not in own:
             known = ", ".join(sorted(own - _NO_OPTIONS))
             raise zoo.OptionError(f"torchvision's {name} has no option '{option}'; its options: {known}")
 

@@ -14,20 +14,21 @@ import zoo
 class Heads(nn.ModuleDict):
     """A layer for each name, all on the same features, with so many outputs each.
 
-    Between the trunk and the end of the model the outputs travel as one tensor, side by side along dim 1, so that
+    Between the trunk and the end of the model the outputs travel as one tensor, side by side along `dim`, so that
     whatever the arch does behind its classifier (flatten, average over two classifiers, upsample) goes on working;
     `TaskChoice` takes them apart. With `task` set, only that head is computed.
     """
 
-    def __init__(self, layers: Mapping[str, nn.Module], sizes: Mapping[str, int]) -> None:
+    def __init__(self, layers: Mapping[str, nn.Module], sizes: Mapping[str, int], dim: int) -> None:
         super().__init__(layers)
         self.sizes = dict(sizes)
+        self.dim = dim
         self.task: str | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.task is not None:
             return self[self.task](*args, **kwargs)  # type: ignore[no-any-return]
-        return torch.cat([head(*args, **kwargs) for head in self.values()], 1)
+        return torch.cat([head(*args, **kwargs) for head in self.values()], self.dim)
 
 
 class TaskChoice(zoo.Mixin):
@@ -47,19 +48,19 @@ class TaskChoice(zoo.Mixin):
         finally:
             for heads in several:
                 heads.task = None  # or one failing call would choose for the next
-        return output if task is not None else _apart(output, sizes)
+        return output if task is not None else _apart(output, sizes, several[0].dim)
 
 
-def _apart(output: Any, sizes: Mapping[str, int]) -> Any:
+def _apart(output: Any, sizes: Mapping[str, int], dim: int) -> Any:
     """The outputs by name, wherever in a tuple or a dict of outputs they stand together."""
     if isinstance(output, Tensor):
-        if output.ndim < 2 or output.shape[1] != sum(sizes.values()):
+        if output.ndim < 2 or output.shape[dim] != sum(sizes.values()):
             return output
-        return dict(zip(sizes, torch.split(output, list(sizes.values()), 1), strict=True))
+        return dict(zip(sizes, torch.split(output, list(sizes.values()), dim), strict=True))
     if isinstance(output, dict):
-        return {key: _apart(value, sizes) for key, value in output.items()}
+        return {key: _apart(value, sizes, dim) for key, value in output.items()}
     if isinstance(output, tuple) and hasattr(output, "_fields"):
-        return type(output)(*(_apart(value, sizes) for value in output))
+        return type(output)(*(_apart(value, sizes, dim) for value in output))
     if isinstance(output, (list, tuple)):
-        return type(output)(_apart(value, sizes) for value in output)
+        return type(output)(_apart(value, sizes, dim) for value in output)
     return output

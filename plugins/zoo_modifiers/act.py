@@ -39,7 +39,8 @@ def act(model: nn.Module, /, name: str, at: zoo.Where = "*") -> nn.Module:
     found = zoo.select(model, at, kind=wanted)
     for path, why in _out_of_reach(model):
         if at == "*" or any(path == top or path.startswith(f"{top}.") for top in zoo.select(model, at)):
-            raise zoo.NotApplicableError(f"act can't swap {why} at '{path}', and swaps no model by half")
+            place = f"'{path}'" if path else "the root"
+            raise zoo.NotApplicableError(f"act can't swap {why} at {place}, and swaps no model by half")
     for path, old in found.items():
         if hasattr(old, "act_fn"):  # timm's GammaAct, which scales what a function returns
             old.act_fn = _function(name)

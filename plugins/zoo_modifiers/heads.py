@@ -23,6 +23,8 @@ def heads(model: nn.Module, /, at: zoo.Where = "head", **sizes: Annotated[int, G
     The heads are an nn.ModuleDict; with heads there already, the new ones join them. A convolutional classifier gets
     convolutional heads. An arch with several classifiers, as distilled ones have, gets heads in the place of each.
     """
+    from torch import nn
+
     from ._heads import Heads, TaskChoice
 
     _check_names(sizes)
@@ -41,7 +43,8 @@ def heads(model: nn.Module, /, at: zoo.Where = "head", **sizes: Annotated[int, G
         make = _maker(next(iter(there.values()), old), zoo.width_of(model))
         had = old.sizes if isinstance(old, Heads) else {}
         layers = {**there, **{name: make(size) for name, size in sizes.items()}}
-        model = zoo.replace(model, path, Heads(layers, {**had, **sizes}))
+        dim = -1 if isinstance(next(iter(layers.values())), nn.Linear) else 1
+        model = zoo.replace(model, path, Heads(layers, {**had, **sizes}, dim))
     return zoo.become(model, "", TaskChoice, zoo_heads_at=paths)
 
 

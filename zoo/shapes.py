@@ -1,0 +1,62 @@
+"""Sizes that don't fit, told in terms of the model: where, what arrived, what was wanted, what would fit."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import ShapeError
+
+# For the layers that fix a size: the attribute that holds it, and the dimension of the input that must match.
+_FIXED: tuple[tuple[type, str, int], ...] = (
+    (nn.Linear, "in_features", -1),
+    (nn.Bilinear, "in1_features", -1),
+    (nn.modules.conv._ConvNd, "in_channels", 1),
+    (nn.modules.batchnorm._BatchNorm, "num_features", 1),
+    (nn.GroupNorm, "num_channels", 1),
+    (nn.RNNBase, "input_size", -1),
+)
+
+
+def run_through(model: nn.Module, arguments: tuple[Any, ...], what: str) -> None:
+    """Run one forward in eval mode; ShapeError if it fails where the bare arch's didn't."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(*arguments)
+    except Exception as error:
+        raise explained(model, error, f"{what}: ") from error
+
+
+def explained(model: nn.Module, error: Exception, lead: str = "") -> ShapeError:
+    """What a failed forward says about sizes: the innermost module that was running, what arrived and what it wants."""
+    paths = {id(module): path for path, module in model.named_modules()}
+    place, module, arrived = "", model, []
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        values = trace.tb_frame.f_locals
+        running = values.get("self")
+        if isinstance(running, nn.Module) and id(running) in paths and trace.tb_frame.f_code.co_name == "forward":
+            place, module = paths[id(running)], running
+            arrived = [v for v in [*values.values(), *_inside(values.get("args"))] if isinstance(v, Tensor)]
+        trace = trace.tb_next
+    name = f"'{place}' ({type(module).__name__})" if place else f"the model itself ({type(module).__name__})"
+    shapes = ", ".join(str(list(tensor.shape)) for tensor in arrived[:2])
+    for kind, attribute, dim in _FIXED:
+        if isinstance(module, kind) and arrived and arrived[0].ndim > 1:
+            wants, got = getattr(module, attribute), arrived[0].shape[dim]
+            if wants != got:
+                fits = f"{type(module).__name__} with {attribute}={got}"
+                return ShapeError(
+                    f"{lead}{name} wants {attribute}={wants}, but {got} arrive ({shapes}); a {fits} would fit"
+                )
+    reason = str(error).split("\n")[0]
+    came = f", where {shapes} arrived" if shapes else ""
+    return ShapeError(f"{lead}a forward fails at {name}{came}: {reason}")
+
+
+def _inside(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else ()
