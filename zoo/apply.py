@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .blueprint import Trace, is_live, with_trace
 from .declare import Modifier, Where
@@ -125,18 +127,35 @@ def _already(step: Step, before: Snapshot, part: str, trace: Trace | None) -> li
     plain = nn.Module.__setattr__
 
     def noting(self: nn.Module, name: str, value: Any) -> None:
-        if id(self) in before.first and name != "training":
+        state = before.states.get(id(self))
+        if state and name != "training" and not name.startswith("_") and hasattr(self, name):
             notes[before.first[id(self)], name] = value
         plain(self, name, value)
 
-    with mock.patch.object(nn.Module, "__setattr__", noting):
+    with mock.patch.object(nn.Module, "__setattr__", noting), _NotingGrad(before, notes):
         with_trace(trace, lambda: _call(step, before.root))
     if not notes:
+        before.restore()
         raise NoEffectError(
             f"modifier '{step.modifier.name}' changed nothing; where the model has nothing for it to work on, "
             "it should raise zoo.NotApplicableError"
         )
     return [_unchanged(part, path, name, value) for (path, name), value in notes.items()]
+
+
+class _NotingGrad(TorchFunctionMode):
+    """Notes `parameter.requires_grad = True` and `requires_grad_()`, which pass by the modules."""
+
+    def __init__(self, before: Snapshot, notes: dict[tuple[str, str], Any]) -> None:
+        super().__init__()
+        self.names = {id(state.tensor): name for name, state in before.tensors.items()}
+        self.notes = notes
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        sets = func in (torch.Tensor.requires_grad_, torch.Tensor.requires_grad.__set__)  # type: ignore[attr-defined]
+        if sets and id(args[0]) in self.names:
+            self.notes[self.names[id(args[0])], "requires_grad"] = args[0].requires_grad
+        return func(*args, **(kwargs or {}))
 
 
 def _unchanged(part: str, path: str, name: str, value: Any) -> Change:

@@ -10,9 +10,12 @@ from .grammar import MAX_CHARACTERS
 from .spec import Spec, parse
 
 MAX_SPECS = 10_000
+MAX_BRACES = 100  # bounds both the recursion and the quadratic search for closing braces
 
 _TOKEN = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[{},+()\[\]])""", re.DOTALL)
-_RANGE = re.compile(r"(-?\d{1,9})\.\.(-?\d{1,9})(?:\.\.(-?\d{1,9}))?|([A-Za-z])\.\.([A-Za-z])(?:\.\.(-?\d{1,9}))?")
+_RANGE = re.compile(
+    r"(-?[0-9]{1,9})\.\.(-?[0-9]{1,9})(?:\.\.(-?[0-9]{1,9}))?|([A-Za-z])\.\.([A-Za-z])(?:\.\.(-?[0-9]{1,9}))?"
+)
 
 
 def expand(text: str) -> list[Spec]:
@@ -24,6 +27,8 @@ def expand(text: str) -> list[Spec]:
     Braces inside quotes stand for themselves. An empty part vanishes with its plus, each spec is checked by
     `zoo.parse`, and equal ones stand once. At most 10,000 specs.
     """
+    if not isinstance(text, str):
+        raise SpecError(f"a spec is a text such as 'resnet18+dropout(0.2)', not {type(text).__name__}")
     if len(text) > MAX_CHARACTERS:
         raise SpecError(f"{len(text):,} characters; a text may have at most {MAX_CHARACTERS:,}")
     return list(dict.fromkeys(parse(_without_empty_parts(one)) for one in expand_braces(text)))
@@ -31,7 +36,10 @@ def expand(text: str) -> list[Spec]:
 
 def expand_braces(text: str) -> list[str]:
     """The raw expansion, text to texts: nested lists and ranges (`{1..3}`, `{01..10..3}`, `{a..e}`)."""
-    return _expand([piece for piece in _TOKEN.split(text) if piece])
+    tokens = [piece for piece in _TOKEN.split(text) if piece]
+    if tokens.count("{") > MAX_BRACES:
+        raise SpecError(f"{tokens.count('{')} opening braces; a text may have at most {MAX_BRACES}")
+    return _expand(tokens)
 
 
 def _expand(tokens: list[str]) -> list[str]:
@@ -39,33 +47,46 @@ def _expand(tokens: list[str]) -> list[str]:
     for start, token in enumerate(tokens):
         if token != "{" or (start == 0 and tokens[1:2] == ["}"]):
             continue  # bash takes {} at the start of what it expands for text
-        if (found := _group(tokens, start)) is None:
+        if (stop := _close(tokens, start)) is None:
             continue
-        stop, choices = found
         head, tails = "".join(tokens[:start]), _expand(tokens[stop + 1 :])
+        choices = _choices(tokens[start + 1 : stop])
         if len(choices) * len(tails) > MAX_SPECS:
             raise SpecError(f"the braces stand for more than {MAX_SPECS:,} specs")
         return [head + choice + tail for choice in choices for tail in tails]
     return ["".join(tokens)]
 
 
-def _group(tokens: list[str], start: int) -> tuple[int, list[str]] | None:
-    """Where the group that opens at `start` closes, and its choices; None if bash would leave the brace alone."""
-    depth, commas = 0, [start]
-    for at in range(start, len(tokens)):
-        depth += {"{": 1, "}": -1}.get(tokens[at], 0)
-        if tokens[at] == "," and depth == 1:
-            commas.append(at)
-        if depth == 0 and len(commas) == 1:
-            if (choices := _range("".join(tokens[start + 1 : at]))) is not None:
-                return at, choices
-            depth = 1  # no comma so far: bash takes this brace for text and looks for a later one
-        elif depth == 0:
-            break
-    else:
-        return None
-    edges = [*commas, at]
-    return at, [one for a, b in pairwise(edges) for one in _expand(tokens[a + 1 : b])]
+def _close(tokens: list[str], start: int) -> int | None:
+    """Where the group that opens at `start` closes: at the first brace on its level behind a comma or `..`."""
+    depth, group = 0, False
+    for at in range(start + 1, len(tokens)):
+        token = tokens[at]
+        if token == "}" and depth == 0 and group:
+            return at
+        depth += (token == "{") - (token == "}" and depth > 0)
+        if depth == 0 and token[0] not in "\"'":
+            group = group or token == "," or ".." in (token[:-1] if tokens[at + 1 : at + 2] == ["}"] else token)
+    return None
+
+
+def _choices(tokens: list[str]) -> list[str]:
+    """What stands between braces, expanded. Without any comma it is a range, or else text, braces and all."""
+    if "," not in tokens:
+        text = "".join(tokens)
+        found = _range(text)
+        return ["{" + text + "}"] if found is None else found
+    edges, depth = [-1], 0
+    for at, token in enumerate(tokens):
+        depth += (token == "{") - (token == "}" and depth > 0)
+        if token == "," and depth == 0:
+            edges.append(at)
+    found = []
+    for a, b in pairwise([*edges, len(tokens)]):
+        found += _expand(tokens[a + 1 : b])
+        if len(found) > MAX_SPECS:
+            raise SpecError(f"the braces stand for more than {MAX_SPECS:,} specs")
+    return found
 
 
 def _range(text: str) -> list[str] | None:
@@ -76,7 +97,7 @@ def _range(text: str) -> list[str] | None:
     if letters[0]:
         a, b, stride = ord(letters[0]), ord(letters[1]), abs(int(letters[2] or 1)) or 1
         return [chr(code) for code in _steps(a, b, stride)]
-    padded = any(re.fullmatch(r"-?0\d+", end) for end in (first, last))
+    padded = any(re.fullmatch(r"-?0[0-9]+", end) for end in (first, last))
     width = max(len(first), len(last)) if padded else 0
     return [f"{number:0{width}d}" for number in _steps(int(first), int(last), abs(int(step or 1)) or 1)]
 

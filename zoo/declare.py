@@ -169,8 +169,13 @@ def modifier(
     return declare if apply is None else declare(apply)
 
 
-def _check(name: str, kind: str, function: Callable[..., Any]) -> None:
-    if not _NAME.fullmatch(name):
+def check_name(kind: str, name: Any) -> None:
+    """Raise PluginError for what can't be the name of an arch, a modifier or a variant."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PluginError(f"{kind} {name!r}: a name is letters, digits and _ . -, not starting with a digit")
+
+
+def _check(name: str, kind: str, function: Callable[..., Any]) -> None:
+    check_name(kind, name)
     if not inspect.getdoc(function):
         raise PluginError(f"{kind} '{name}' needs a docstring: it is what `zoo.describe('{name}')` shows")

@@ -33,17 +33,31 @@ def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
     """
     old = _at(model, path)
     if old is not layer:
-        _match(model, old, layer)
+        _no_fast_path(model, path)
+        _match(model, path, layer)
         _hand_over_hooks(old, layer)
     if old is model:
         return layer
     # Not inside the new layer: one that wraps the old module must go on holding it.
     inside = {id(m) for m in layer.modules()} - {id(m) for m in old.modules()}
-    for parent in list(model.modules()):
-        for name in [name for name, child in parent._modules.items() if child is old]:
-            if id(parent) not in inside:
-                setattr(parent, name, layer)
+    for parent, name in _places(model, old):
+        if id(parent) not in inside:
+            setattr(parent, name, layer)
     return model
+
+
+def _places(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Every parent of a module with the name that it has there. Written for speed: an edit of each layer calls it."""
+    found, seen, left = [], {id(model)}, [model]
+    while left:
+        parent = left.pop()
+        for name, child in parent._modules.items():
+            if child is module:
+                found.append((parent, name))
+            if child is not None and id(child) not in seen:
+                seen.add(id(child))
+                left.append(child)
+    return found
 
 
 def remove(model: nn.Module, path: str) -> nn.Module:
@@ -60,8 +74,10 @@ class Before(Mixin):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if args:
             return super().forward(self.zoo_before(args[0]), *args[1:], **kwargs)  # type: ignore[misc, attr-defined]
-        name = next(iter(kwargs))  # called by keyword: the first one is the input
-        return super().forward(**{**kwargs, name: self.zoo_before(kwargs[name])})  # type: ignore[misc, attr-defined]
+        name = self.zoo_input  # type: ignore[attr-defined]  # the first parameter, called by keyword
+        if name in kwargs:
+            kwargs = {**kwargs, name: self.zoo_before(kwargs[name])}  # type: ignore[attr-defined]
+        return super().forward(**kwargs)  # type: ignore[misc]
 
 
 class After(Mixin):
@@ -89,52 +105,79 @@ def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
 
 
 def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
-    module, path = _innermost(_at(model, path), path, first)
-    if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
-        kind = type(module).__name__
-        raise NotApplicableError(f"'{path}' is a {kind}, which is never called; name one of its elements")
-    _refuse_bypassed(model, path)
-    _match(model, module, layer)
+    module, path = _innermost(model, _at(model, path), path, first)
+    _refuse_uncalled(model, module, path)
+    _no_fast_path(model, path)
+    _match(model, path, layer)
     name = mixin.child  # type: ignore[attr-defined]
     if mixin not in parts_of(type(module))[1]:
         add_mixin(module, mixin)
-        holder: nn.Module = nn.Sequential(layer).train(module.training)
-        module.add_module(name, holder)
-        return model
-    children = getattr(module, name)._modules
-    children[str(len(children))] = layer
-    if first:
-        for other in list(children)[:-1]:  # the new one goes to the front, and every key stays what it is
-            children[other] = children.pop(other)
+        module.add_module(name, nn.Sequential().train(module.training))
+    _into(getattr(module, name), layer, first)
     return model
 
 
-def _innermost(module: nn.Module, path: str, first: bool) -> tuple[nn.Module, str]:
+def _into(sequence: nn.Sequential, layer: nn.Module, first: bool) -> None:
+    """Make a layer the first or last element of a Sequential under a key of its own; every other key stays."""
+    children = sequence._modules
+    key = next(key for key in map(str, range(len(children), 2 * len(children) + 1)) if key not in children)
+    others = list(children)
+    sequence.add_module(key, layer)
+    for other in others if first else ():
+        children[other] = children.pop(other)
+
+
+def _innermost(model: nn.Module, module: nn.Module, path: str, first: bool) -> tuple[nn.Module, str]:
     """The first or last element of a Sequential, which takes an insertion for it; any other module itself.
 
     A Sequential runs whatever is registered in it, so it can't hold a child of its own, and a new element would move
     the indices that other code uses.
     """
-    while type(module).forward is nn.Sequential.forward and len(module._modules):
+    while type(module) is nn.Sequential and len(module._modules):
         name = list(module._modules)[0 if first else -1]
-        module, path = module._modules[name], f"{path}.{name}".lstrip(".")  # type: ignore[assignment]
+        element = module._modules[name]
+        if element is None or len(_places(model, element)) > 1:
+            break  # where it stands in other places too, the insertion would run there as well
+        module, path = element, f"{path}.{name}".lstrip(".")
     return module, path
 
 
-# These read the weights of their children past the children's forward, in eval mode or always.
-_BYPASSING = (nn.TransformerEncoderLayer, nn.MultiheadAttention, nn.TransformerEncoder)
+def _walks(module: nn.Module) -> bool:
+    """A container that walks over its children in its forward would run an inserted one as one of them."""
+    return isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict))
 
 
-def _refuse_bypassed(model: nn.Module, path: str) -> None:
+def _refuse_uncalled(model: nn.Module, module: nn.Module, path: str) -> None:
+    """Raise NotApplicableError for a place whose own forward isn't what runs, or that would run what is put into it."""
+    kind = type(module).__name__
+    if type(module) in (nn.ModuleList, nn.ModuleDict):
+        raise NotApplicableError(f"'{path}' is a {kind}, which is never called; name one of its elements")
+    if _walks(module):
+        raise NotApplicableError(f"'{path}' is a {kind}, which would run what is put into it; name one of its elements")
     names = path.split(".")
     for end in range(len(names)):
         parent = model.get_submodule(".".join(names[:end]))
-        if isinstance(parent, _BYPASSING):
-            kind = type(parent).__name__
+        if isinstance(parent, nn.MultiheadAttention):
             raise NotApplicableError(
-                f"'{path}' is inside a {kind}, whose fast path reads weights without calling the layer; "
-                f"an insertion there would do nothing in eval mode. Insert before or after the {kind} itself"
+                f"'{path}' is inside a MultiheadAttention, which reads its weights without calling it; "
+                "insert before or after the attention itself"
             )
+
+
+def _no_fast_path(model: nn.Module, path: str) -> None:
+    """Inside a TransformerEncoderLayer: make it call its children in eval mode too.
+
+    Its fast path computes with their weights and knows nothing of what they have become. Any hook switches it off.
+    """
+    names = path.split(".") if path else []
+    for end in range(len(names)):
+        parent = model.get_submodule(".".join(names[:end]))
+        if isinstance(parent, nn.TransformerEncoderLayer) and slow_path not in parent._forward_pre_hooks.values():
+            parent.register_forward_pre_hook(slow_path)
+
+
+def slow_path(module: nn.Module, args: Any) -> None:
+    """A hook that does nothing but be there."""
 
 
 def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
@@ -146,10 +189,13 @@ def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
     if not isinstance(mixin, type) or issubclass(mixin, nn.Module):
         raise OptionError(f"become takes a class that isn't an nn.Module itself, not {mixin!r}")
     module = _at(model, path)
+    if "forward" in vars(mixin):
+        _refuse_uncalled(model, nn.Identity() if _walks(module) else module, path)
+        _no_fast_path(model, path)
     add_mixin(module, mixin)
     for name, value in state.items():
         if isinstance(value, nn.Module):
-            _match(model, module, value)
+            _match(model, path, value)
         setattr(module, name, value)
     return model
 
@@ -168,13 +214,16 @@ def _at(model: nn.Module, path: str) -> nn.Module:
         raise NoEffectError(f"there is no module at '{path}'; under '{name}' would be: {some or 'nothing'}") from None
 
 
-def _match(model: nn.Module, place: nn.Module, layer: nn.Module) -> None:
+def _match(model: nn.Module, path: str, layer: nn.Module) -> None:
     """Give a new layer the mode, device and dtype of the place that it comes to."""
+    place = _at(model, path)
     kept = {id(m) for m in place.modules()}
     for module in layer.modules():
         if id(module) not in kept:
             module.training = place.training
-    like = _like(model, place)
+    if next(layer.parameters(), None) is None and next(layer.buffers(), None) is None:
+        return
+    like = _like(model, path)
     if like is None:
         return
     moved: dict[int, nn.Parameter] = {}  # a parameter that stands twice in the layer stays one
@@ -194,34 +243,31 @@ def _match(model: nn.Module, place: nn.Module, layer: nn.Module) -> None:
                 module._buffers[name] = tensor.to(like.device, dtype)
 
 
-def _like(model: nn.Module, place: nn.Module) -> torch.Tensor | None:
+def _like(model: nn.Module, path: str) -> torch.Tensor | None:
     """A tensor that shows device and dtype: of the place, else of the nearest parent that has one."""
+    place = model.get_submodule(path)
     for tensor in [*place.parameters(), *place.buffers()]:
         if tensor.is_floating_point():
             return tensor
-    path = next((name for name, module in model.named_modules() if module is place), "")
-    while path:
-        path = path.rpartition(".")[0]
-        for tensor in model.get_submodule(path).parameters():
-            if tensor.is_floating_point():
-                return tensor
-    return None
+    return _like(model, path.rpartition(".")[0]) if path else None
 
 
 def _hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
-    """The user's hooks go to the replacement, as the same dicts, so that the handles he holds still remove them.
+    """The user's hooks go to the replacement, in the same dicts, so that the handles he holds still remove them.
 
-    torch's own hooks (weight_norm, spectral_norm) belong to the old weights and stay behind.
+    torch's own hooks (weight_norm, spectral_norm) belong to the old weights and stay behind, in dicts of their own.
     """
     for name in HOOK_DICTS:
         ours, theirs = vars(old)[name], vars(new)[name]
-        mine = {k: h for k, h in ours.items() if not type(h).__module__.startswith("torch.")}
-        if not mine or ours is theirs:
+        torchs = {k: h for k, h in ours.items() if type(h).__module__.startswith("torch.")}
+        if len(torchs) == len(ours) or ours is theirs:
             continue
-        if len(mine) == len(ours):
-            ours.update(theirs)
-            vars(new)[name] = ours
-        else:
-            theirs.update(mine)
+        for key in torchs:
+            del ours[key]
+        ours.update(theirs)
+        vars(new)[name] = ours
+        vars(old)[name] = type(ours)(torchs)
     for name in _HOOK_FLAGS:
         vars(new)[name].update(vars(old)[name])
+    if old._is_full_backward_hook is not None:
+        new._is_full_backward_hook = old._is_full_backward_hook

@@ -16,10 +16,10 @@ import torch
 from .apply import Step, apply_steps
 from .blueprint import Blueprint, Trace, device_of, draw, introduce
 from .declare import RESERVED, Arch
-from .errors import OptionError, PluginError, UnknownNameError, ZooError, located
+from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
 from .info import Changes, Info, changes, info_of
-from .options import bind, check, from_keywords, options_of, signature
+from .options import bind, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
 from .registry import Registry, default_registry
 from .shapes import run_through
@@ -84,7 +84,7 @@ def modify(model: nn.Module, mods: str | Spec, *, copy: bool = False, registry: 
     When a modifier raises, the model is as it was before the call.
     """
     registry = registry or default_registry()
-    model = getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
+    given, model = model, getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
     info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
     calls = read_mods(mods) if isinstance(mods, str) else mods.parts
     steps = _steps(calls, registry, "+".join(map(str, calls)))
@@ -92,7 +92,8 @@ def modify(model: nn.Module, mods: str | Spec, *, copy: bool = False, registry: 
     with registry.lock:
         blueprint = _blueprint_of(info, registry)
         target = copying.deepcopy(model) if copy else model
-        return apply_steps(target, steps, spec, blueprint.trace if blueprint else None)
+        result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None)
+    return given if result is model else result
 
 
 def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
@@ -112,27 +113,36 @@ def spec_of(model: nn.Module) -> Spec:
     return info.spec
 
 
-def plan_of(spec: Spec, registry: Registry, options: Mapping[str, Any] | None = None) -> Plan:
+def plan_of(
+    spec: Spec, registry: Registry, options: Mapping[str, Any] | None = None, seen: tuple[str, ...] = ()
+) -> Plan:
     """Look up every name of a spec and check every option. Builds nothing."""
-    try:
-        found = registry.arch(spec.arch)
-    except UnknownNameError:
-        if (variant := registry.variant(spec.arch.name)) is None:
-            raise
-        if spec.arch.args:
-            raise OptionError(f"'{spec.arch.name}' is a variant, '{variant}', and takes no options") from None
-        return plan_of(variant + spec.parts, registry, options)
+    found = registry.base(spec.arch)
+    if isinstance(found.value, Spec):
+        return _variant_plan(spec, found.name, found.value, registry, options, seen)
+    arch = found.value
     call, rest = from_keywords(spec.arch, options or {})
     place = f"the arch of '{spec}'"
     try:
-        bound = bind(replace(call, name=found.name), found.value.build, 0, lambda: registry.layers)
-        _check_rest(found.value, rest, registry)
+        bound = bind(replace(call, name=found.name), arch.build, 0, lambda: registry.layers)
+        _check_rest(arch, rest, registry)
     except ZooError as error:
         raise located(error, place) from None
     steps = _steps(spec.parts, registry, str(spec))
     canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
     obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
-    return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle)
+    return Plan(canonical, arch, {**bound.values, **rest}, steps, obstacle)
+
+
+def _variant_plan(
+    spec: Spec, name: str, variant: Spec, registry: Registry, options: Mapping[str, Any] | None, seen: tuple[str, ...]
+) -> Plan:
+    """The plan of a named variant, with more parts behind it."""
+    if spec.arch.args:
+        raise OptionError(f"'{name}' is a variant, '{variant}', and takes no options")
+    if name in seen:
+        raise PluginError(f"the variant '{name}' refers to itself: {' → '.join((*seen, name))}")
+    return plan_of(variant + spec.parts, registry, options, (*seen, name))
 
 
 def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None:
@@ -144,7 +154,7 @@ def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None
         if name in options:
             check(arch.name, name, value, options[name], lambda: registry.layers, shown)
         elif not variadic:
-            raise OptionError(f"{arch.name} has no option '{name}'; its options: {shown}")
+            raise no_option(arch.name, name, options, shown)
 
 
 def _steps(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Step, ...]:

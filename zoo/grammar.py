@@ -10,6 +10,7 @@ import re
 import unicodedata
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
@@ -93,8 +94,8 @@ def _check_limits(text: str) -> None:
 
 
 def _named(char: str) -> str:
-    shown = f"'{char}' " if char.isprintable() else ""
-    return f"{shown}(U+{ord(char):04X} {unicodedata.name(char, 'unnamed character')})"
+    code = f"U+{ord(char):04X} {unicodedata.name(char, 'unnamed character')}"
+    return f"'{char}' ({code})" if char.isprintable() else code
 
 
 def _pointed(text: str, at: int, message: str) -> SpecError:
@@ -108,7 +109,9 @@ def _pointed(text: str, at: int, message: str) -> SpecError:
 
 
 def _explain(text: str, error: UnexpectedInput) -> SpecError:
-    names: set[str] = getattr(error, "accepts", None) or getattr(error, "allowed", None) or set()
+    # `allowed` of UnexpectedCharacters is what the lexer's state takes, which is more, and without the end.
+    parser: Any = getattr(error, "interactive_parser", None)
+    names: set[str] = parser.accepts() if parser else set()
     words = sorted({_WORDS[n] for n in names if n in _WORDS}, key=lambda word: _ORDER[word])
     expected = f"; expected {' or '.join(words)}" if words else ""
     at: int = len(text) if error.pos_in_stream is None else error.pos_in_stream
@@ -124,7 +127,11 @@ def _explain(text: str, error: UnexpectedInput) -> SpecError:
         shown = f"'{met}'" if met.isprintable() else f"U+{ord(met):04X}"
         return _pointed(text, at, f"unexpected {shown}{expected}")
     token = error.token if isinstance(error, UnexpectedToken) else ""
-    return _pointed(text, at, f"unexpected '{token}'{expected}")
+    return _pointed(text, at, f"unexpected '{_short(token)}'{expected}")
+
+
+def _short(token: str) -> str:
+    return token if len(token) <= 40 else f"{token[:39]}…"
 
 
 def _call(text: str, tree: Tree[Token]) -> Call:
@@ -190,7 +197,7 @@ def _number(text: str, token: Token | Tree[Token]) -> int | float:
         return int(token)
     number = float(token)
     if not math.isfinite(number):
-        raise _pointed(text, at, f"{token} is too large for a number")
+        raise _pointed(text, at, f"{_short(token)} is too large for a number")
     return number
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .declare import Arch
 from .errors import UnknownNameError, ZooError
 from .loader import Plugin
 from .options import EMPTY, options_of, signature
@@ -54,7 +55,7 @@ def list_archs(filter: str = "", *, registry: Registry | None = None) -> list[st
 
 def list_modifiers(*, registry: Registry | None = None) -> list[str]:
     """The names of all modifiers, sorted."""
-    return [name for name, _ in (registry or default_registry()).modifiers.items()]
+    return [name for name, _ in (registry or default_registry()).modifiers()]
 
 
 def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
@@ -66,9 +67,9 @@ def list_variants(arch: str | None = None, *, registry: Registry | None = None) 
     """Without an arch: the named variants of plugins. With one: an entry for each example of each modifier."""
     registry = registry or default_registry()
     if arch is None:
-        return [Variant(name, "", str(v.value), True, "") for name, v in registry.variants.items()]
+        return [Variant(name, "", str(v.value), True, "") for name, v in registry.variants()]
     parse(arch)
-    found = [_tried(arch, n, example, registry) for n, m in registry.modifiers.items() for example in m.value.examples]
+    found = [_tried(arch, n, example, registry) for n, m in registry.modifiers() for example in m.value.examples]
     return found
 
 
@@ -100,10 +101,13 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
         function, skip, kind = found.value.apply, 1, "modifier"
     except UnknownNameError as unknown:
         try:
-            found = registry.arch(parse(name).arch)
+            found = registry.base(parse(name).arch)
         except ZooError:
-            known = [*registry.arch_names(), *(n for n, _ in registry.modifiers.items())]
+            known = [*registry.arch_names(), *(n for n, _ in registry.modifiers())]
             raise registry.unknown("arch or modifier", name, known) from unknown
+        if not isinstance(found.value, Arch):
+            doc = f"A named variant: {found.value}"
+            return Described(found.name, "variant", found.owner, found.plugin.version, (), found.name, doc, ())
         function, skip, kind = found.value.build, 0, "arch"
     options = tuple(
         {"name": o.name, "type": o.type} | ({} if o.default is EMPTY else {"default": o.default})

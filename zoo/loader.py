@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 
 OWN = "plugzoo"  # the distribution whose names no other can take over
+RESERVED_OWNERS = ("zoo", "timm", "torchvision")  # what stands in front of its names
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,20 @@ def find_plugins() -> list[tuple[Plugin, importlib.metadata.EntryPoint]]:
     """
     found: dict[tuple[bool, str, str], tuple[Plugin, importlib.metadata.EntryPoint]] = {}
     for entry in importlib.metadata.entry_points(group="zoo"):
-        dist = entry.dist
-        distribution = normalise(dist.name) if dist else "unknown"
+        distribution, version = _origin(entry)
         owner = "zoo" if distribution == OWN else distribution
-        plugin = Plugin(entry.name, distribution, dist.version if dist else "?", owner, entry.value)
+        plugin = Plugin(entry.name, distribution, version, owner, entry.value)
         found.setdefault((owner != "zoo", distribution, entry.name), (plugin, entry))
     return [found[key] for key in sorted(found)]
+
+
+def _origin(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    """Distribution and version behind an entry point; a broken installation has metadata without either."""
+    try:
+        name, version = entry.dist.name, entry.dist.version  # type: ignore[union-attr]
+    except Exception:
+        return "unknown", "?"
+    return normalise(name) if name else "unknown", version or "?"
 
 
 def load_plugins(disabled: str | None = None) -> list[tuple[Plugin, ModuleType | None]]:

@@ -31,7 +31,9 @@ class Mixin:
 
 def parts_of(cls: type) -> tuple[type, tuple[type, ...]]:
     """A class as its base and the mixins over it, outermost first; any other class is its own base."""
-    return getattr(cls, "_zoo_parts", (cls, ()))
+    # Its own, not an inherited one: torch's parametrize makes a subclass of what a module became.
+    found: tuple[type, tuple[type, ...]] = vars(cls).get("_zoo_parts", (cls, ()))
+    return found
 
 
 @cache
@@ -39,6 +41,8 @@ def _combined(base: type, mixins: tuple[type, ...]) -> type:
     body: dict[str, Any] = {"_zoo_parts": (base, mixins), "__reduce_ex__": _reduce_ex, "__module__": base.__module__}
     if outer := next((m for m in mixins if "forward" in vars(m)), None):
         body["forward"] = _with_signature(vars(outer)["forward"], base, mixins)
+        names = list(inspect.signature(base.forward).parameters)  # type: ignore[attr-defined]
+        body["zoo_input"] = names[1] if len(names) > 1 else ""
     made = type(base)(base.__name__, (*mixins, base), body)
     made.__qualname__ = base.__qualname__
     return made
@@ -48,11 +52,12 @@ def _with_signature(forward: FunctionType, base: Any, mixins: tuple[type, ...]) 
     """A copy of a mixin's forward that says it takes what the base's forward takes, and the mixins' own options."""
     own = FunctionType(forward.__code__, forward.__globals__, forward.__name__, None, forward.__closure__)
     own.__kwdefaults__ = forward.__kwdefaults__
-    parameters = list(inspect.signature(base.forward).parameters.values())
+    plain = inspect.signature(base.forward)
+    parameters = list(plain.parameters.values())
     tail = [parameters.pop()] if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD else []
     names = dict.fromkeys(name for mixin in mixins for name in getattr(mixin, "options", ()))
     extra = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
-    own.__signature__ = inspect.Signature([*parameters, *extra, *tail])  # type: ignore[attr-defined]
+    own.__signature__ = plain.replace(parameters=[*parameters, *extra, *tail])  # type: ignore[attr-defined]
     return own
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .declare import RESERVED, Where
 from .errors import OptionError, PluginError, SpecError
 from .layers import Layer
-from .values import Call, Value, from_python, layer_calls, sequences_as
+from .values import INT_LIMIT, Call, List, Value, format_value, from_python, is_name, layer_calls, sequences_as
 
 EMPTY = inspect.Parameter.empty
 
@@ -92,7 +93,7 @@ def bind(call: Call, function: Callable[..., Any], skip: int, layers: Callable[[
         if option.default is EMPTY and name not in values:
             raise OptionError(f"{call.name} needs '{name}'; its options: {shown}")
     order = [*(n for n in named if n in values), *sorted(n for n in values if n not in named)]
-    kept = [n for n in order if n not in named or not _equal(values[n], named[n].default)]
+    kept = [n for n in order if n not in named or not _is_default(values[n], named[n])]
     args = tuple((n, from_python(values[n])) for n in kept)
     return Bound({n: values[n] for n in order}, frozenset(kept), Call(call.name, args, call.source))
 
@@ -113,11 +114,16 @@ def _match(call: Call, named: Mapping[str, Option], variadic: Option | None, sho
         if key in RESERVED:
             raise OptionError(f"{call.name}: '{key}' can't stand in a spec; write zoo.create(spec, {key}=...)")
         if key not in named and variadic is None:
-            near = difflib.get_close_matches(key, named, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise OptionError(f"{call.name} has no option '{key}'{hint}; its options: {shown}")
+            raise no_option(call.name, key, named, shown)
         given[key] = value
     return given
+
+
+def no_option(name: str, key: str, known: Iterable[str], shown: str) -> OptionError:
+    """The error for an option that a function hasn't."""
+    near = difflib.get_close_matches(key, list(known), n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return OptionError(f"{name} has no option '{key}'{hint}; its options: {shown}")
 
 
 def check(
@@ -129,22 +135,44 @@ def check(
         raise OptionError(f"{name}: {key}={value} is a word, not a layer; write {value}()")
     if next(layer_calls(value), None) is not None:
         if not wants_layer and option.annotation is not Any:
-            raise OptionError(f"{name}: {key} takes {option.type}, not the layer {value}; its options: {shown}")
+            raise OptionError(
+                f"{name}: {key} takes {option.type}, not the layer {format_value(value)}; its options: {shown}"
+            )
         value = Layer.bind(value, layers())
     if option.annotation is Any:
         return sequences_as(tuple, value)
-    error = ""
-    for kind in (list, tuple):
-        try:
-            checked = _validator(option.annotation)(sequences_as(kind, value))
-        except ValueError as problem:  # pydantic's ValidationError
-            error = error or _reason(problem)
-        else:
-            # One term or a list of one: the same selector, so the same canonical form.
-            alone = option.annotation == Where and isinstance(checked, list) and len(checked) == 1
-            return checked[0] if alone else checked
-    text = repr(value) if isinstance(value, str) else str(value)
-    raise OptionError(f"{name}: {key} is {text} ({type(value).__name__}); {error}; its options: {shown}")
+    try:
+        checked = _validator(option.annotation)(_fitted(option.annotation, value))
+    except ValueError as problem:  # pydantic's ValidationError
+        text = repr(value) if isinstance(value, str) else str(value)
+        met = "list" if isinstance(value, List) else type(value).__name__
+        raise OptionError(f"{name}: {key} is {text} ({met}); {_reason(problem)}; its options: {shown}") from None
+    # One term or a list of one: the same selector, so the same canonical form.
+    alone = option.annotation == Where and isinstance(checked, list) and len(checked) == 1
+    return checked[0] if alone else checked
+
+
+def _fitted(annotation: Any, value: Any) -> Any:
+    """The value with each list or tuple in it as the annotation has it, since a spec may write either."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _fitted(args[0], value)
+    if origin in (Union, UnionType):
+        return next((fit for arg in args if _passes(arg, fit := _fitted(arg, value))), list(value))
+    if (origin or annotation) is tuple and args[-1:] != (...,):
+        return tuple(_fitted(inner, item) for inner, item in zip_longest(args[: len(value)], value, fillvalue=Any))
+    kind = tuple if (origin or annotation) is tuple else list
+    return kind(_fitted(args[0] if args else Any, item) for item in value)
+
+
+def _passes(annotation: Any, value: Any) -> bool:
+    try:
+        _validator(annotation)(value)
+    except ValueError:
+        return False
+    return True
 
 
 @cache
@@ -162,8 +190,16 @@ def _reason(problem: ValueError) -> str:
     return "expected " + " or ".join(reasons)
 
 
-def _equal(value: Any, default: Any) -> bool:
-    return (type(value) is type(default) and bool(value == default)) or (value is default)
+def _is_default(value: Any, option: Option) -> bool:
+    """Whether a value is the default, as a spec would write it: 0 for a float is 0.0, a list for a tuple a tuple."""
+    if value is option.default:
+        return True
+    default = _fitted(option.annotation, option.default)
+    try:
+        default = default if option.annotation is Any else _validator(option.annotation)(default)
+        return format_value(from_python(value)) == format_value(from_python(default))
+    except ValueError:  # a default that its own type refuses, or that no spec can hold
+        return False
 
 
 def _mentions(annotation: Any, kind: type) -> bool:
@@ -196,6 +232,11 @@ def from_keywords(call: Call, options: Mapping[str, Any]) -> tuple[Call, dict[st
     """A call with Python keyword options added, and those that no spec can hold."""
     args, rest = {k: (k, v) for k, v in call.args if k is not None}, {}
     for key, value in options.items():
+        if isinstance(value, int) and not -INT_LIMIT <= value < INT_LIMIT:
+            raise OptionError(f"{call.name}: {key} is an integer that doesn't fit in 64 bits")
+        if not is_name(key):
+            rest[key] = value
+            continue
         try:
             args[key] = (key, from_python(value))
         except SpecError:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from .edits import HOOK_DICTS
+from .edits import HOOK_DICTS, slow_path
 from .errors import PluginError
 from .info import KEY, Change
 from .mixins import parts_of
@@ -23,7 +24,7 @@ _TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
 _PLAIN = (int, float, str, bool, type(None), bytes, complex)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TensorState:
     """What is compared of a parameter or buffer. A `version` counts writes; inference tensors have none."""
 
@@ -33,11 +34,20 @@ class TensorState:
     device: Any
     requires_grad: bool
     version: int | None
+    data: Tensor
 
     @classmethod
     def of(cls, t: Tensor) -> TensorState:
         version = None if t.is_inference() else t._version
-        return cls(t, tuple(t.shape) if _sized(t) else (), t.dtype, t.device, t.requires_grad, version)
+        return cls(t, tuple(t.shape) if _sized(t) else (), t.dtype, t.device, t.requires_grad, version, t.data)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TensorState):
+            return NotImplemented
+        return self.tensor is other.tensor and self._facts() == other._facts()
+
+    def _facts(self) -> tuple[Any, ...]:
+        return self.shape, self.dtype, self.device, self.requires_grad, self.version
 
 
 def _sized(tensor: Tensor) -> bool:
@@ -74,7 +84,12 @@ class ModuleState:
         }
 
     def hooks(self) -> dict[int, Any]:
-        return {key: hook for name in HOOK_DICTS for key, hook in self.containers.get(name, {}).items()}
+        return {
+            key: hook
+            for name in HOOK_DICTS
+            for key, hook in self.containers.get(name, {}).items()
+            if hook is not slow_path
+        }
 
     def restore(self) -> None:
         """Put the module back: the same dicts with the old content, since others hold references to them."""
@@ -83,8 +98,11 @@ class ModuleState:
         own.clear()
         own.update(self.attributes)
         for name, content in self.containers.items():
-            _refill(own[name], content)
+            if not same(own[name], content):
+                _refill(own[name], content)
         for state in self.tensors.values():
+            if (state.tensor.dtype, state.tensor.device) != (state.dtype, state.device):
+                state.tensor.data = state.data  # `.half()` and its like change what a parameter holds
             if state.tensor.requires_grad != state.requires_grad:
                 state.tensor.requires_grad_(state.requires_grad)
 
@@ -120,6 +138,7 @@ class Snapshot:
     def state(self, path: str) -> ModuleState:
         return self.states[id(self.paths[path])]
 
+    @cached_property
     def tensors(self) -> dict[str, TensorState]:
         """Every name of every parameter and buffer, the second names of tied ones too."""
         return {
@@ -142,39 +161,37 @@ def compare(before: Snapshot, after: Snapshot, part: str) -> list[Change]:
 
 def _structure(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
     """Modules that were replaced, added or removed; nothing below such a place is reported again."""
-    old_tensors = {id(s.tensor) for s in before.tensors().values()}
-    new_tensors = {id(s.tensor) for s in after.tensors().values()}
-    done: list[str] = []
-    told: set[tuple[int, int]] = set()
+    old_tensors = {id(s.tensor) for s in before.tensors.values()}
+    new_tensors = {id(s.tensor) for s in after.tensors.values()}
+    pairs: dict[tuple[int, int], list[str]] = {}
     for path in dict.fromkeys([*before.paths, *after.paths]):
         old, new = before.paths.get(path), after.paths.get(path)
-        if old is new or any(path.startswith(top) for top in done):
+        if old is not new:
+            pairs.setdefault((id(old), id(new)), []).append(path)
+    done: list[str] = []
+    for path, *aliases in pairs.values():
+        if any(path.startswith(top) for top in done):
             continue
         done.append(f"{path}." if path else "")
-        if (id(old), id(new)) in told:
+        old, new = before.paths.get(path), after.paths.get(path)
+        if old is None and new is not None and (inserted := _insertions(path, after)):
+            for site, what, layer in inserted:
+                count = sum(t.numel() for t in _own_tensors(layer, old_tensors))
+                yield Change(part, site, what, "", brief(layer), added=count)
             continue
-        told.add((id(old), id(new)))
-        pairs = [
-            p
-            for p in dict.fromkeys([*before.paths, *after.paths])
-            if before.paths.get(p) is old and after.paths.get(p) is new
-        ]
-        what = "replaced" if old is not None and new is not None else "added" if old is None else "removed"
-        site = path
-        if what == "added" and new is not None and (insertion := _insertion(path, after)):
-            site, what, new = insertion
+        what = "added" if old is None else "removed" if new is None else "replaced"
         text_old, text_new = "" if old is None else brief(old), "" if new is None else brief(new)
         if what == "replaced" and text_old == text_new and not _own_tensors(new, old_tensors):
             what = "already"
         yield Change(
             part,
-            site,
+            path,
             what,
             text_old,
             text_new,
             added=sum(t.numel() for t in _own_tensors(new, old_tensors)),
             removed=sum(t.numel() for t in _own_tensors(old, new_tensors)),
-            aliases=tuple(p for p in pairs if p != path),
+            aliases=tuple(aliases),
         )
 
 
@@ -183,8 +200,8 @@ def _own_tensors(module: nn.Module | None, others: set[int]) -> list[Tensor]:
     return [] if module is None else [p for p in module.parameters() if id(p) not in others and _sized(p)]
 
 
-def _insertion(path: str, after: Snapshot) -> tuple[str, str, nn.Module] | None:
-    """For what an insertion added: the site that it serves, `inserted before` or `after`, and the layer itself.
+def _insertions(path: str, after: Snapshot) -> list[tuple[str, str, nn.Module]]:
+    """For what insertions added: the site that each serves, `inserted before` or `after`, and the layer itself.
 
     The first insertion at a site adds the holder `site.zoo_before`, a later one adds `site.zoo_before.N`.
     """
@@ -194,9 +211,9 @@ def _insertion(path: str, after: Snapshot) -> tuple[str, str, nn.Module] | None:
         for mixin in parts_of(type(after.paths.get(site)))[1]:
             if getattr(mixin, "child", None) == name:
                 added = after.paths[path]
-                layer = next(added.children()) if depth == 1 else added
-                return site, mixin.what, layer  # type: ignore[attr-defined]
-    return None
+                layers = list(added.children()) if depth == 1 else [added]
+                return [(site, mixin.what, layer) for layer in layers]  # type: ignore[attr-defined]
+    return []
 
 
 def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
@@ -205,6 +222,8 @@ def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
         if after.first[id(module)] != path or id(module) not in before.states:
             continue
         old, new = before.states[id(module)], after.states[id(module)]
+        if _untouched(old, new):
+            continue
         yield from _class_change(path, old, new, part)
         was, now = old.config(), new.config()
         for key in dict.fromkeys([*was, *now]):
@@ -220,6 +239,17 @@ def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
                 hook = has.get(number) or had[number]
                 done = "hook added" if number in has else "hook removed"
                 yield Change(part, path, done, after=getattr(hook, "__qualname__", type(hook).__name__))
+
+
+def _untouched(old: ModuleState, new: ModuleState) -> bool:
+    """A quick look, since most modules are: the same objects everywhere, and no tensor written to."""
+    return (
+        old.cls is new.cls
+        and old.attributes.keys() == new.attributes.keys()
+        and all(new.attributes[k] is v for k, v in old.attributes.items())
+        and all(same(new.containers[k], v) for k, v in old.containers.items())
+        and all(new.tensors[k] == v for k, v in old.tensors.items())
+    )
 
 
 def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
@@ -271,7 +301,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)  # order too: it's the order of the keys
     return bool(a == b) if isinstance(a, (set, frozenset)) else False
 
 
@@ -301,7 +331,7 @@ def broken_promise(before: Snapshot, after: Snapshot, name: str) -> PluginError 
 
 
 def _renamed(before: Snapshot, after: Snapshot) -> str | None:
-    old, new = before.tensors(), after.tensors()
+    old, new = before.tensors, after.tensors
     names_now: dict[int, list[str]] = {}
     for name, state in new.items():
         names_now.setdefault(id(state.tensor), []).append(name)
@@ -316,7 +346,7 @@ def _renamed(before: Snapshot, after: Snapshot) -> str | None:
 
 
 def _untied(before: Snapshot, after: Snapshot) -> str | None:
-    old, new = before.tensors(), after.tensors()
+    old, new = before.tensors, after.tensors
     groups: dict[int, list[str]] = {}
     for name, state in old.items():
         groups.setdefault(id(state.tensor), []).append(name)
@@ -340,7 +370,7 @@ def _holder(snapshot: Snapshot, name: str) -> nn.Module | None:
 
 def _other_class(before: Snapshot, after: Snapshot) -> str | None:
     old, new = before.root, after.root
-    if old is not new and old._modules and not isinstance(new, before.state("").cls):
+    if (old is new or old._modules) and not isinstance(new, before.state("").cls):
         return f"returned a {type(new).__name__} for a {type(old).__name__}; a variant stays of its base's class"
     return None
 
@@ -349,7 +379,7 @@ def _disturbed(before: Snapshot, after: Snapshot) -> str | None:
     """Mode, device, dtype and hooks of what stayed. A module that became something else may hold its own mode."""
     for path, module in after.paths.items():
         old, new = before.states.get(id(module)), after.states[id(module)]
-        if old is None:
+        if old is None or _untouched(old, new):
             continue
         place = f"'{path}'" if path else "the model"
         mode, mode_now = old.attributes["training"], new.attributes["training"]
@@ -360,11 +390,9 @@ def _disturbed(before: Snapshot, after: Snapshot) -> str | None:
             return f"removed the hook {getattr(gone[0], '__qualname__', gone[0])!r} from {place}"
         for name, state in old.tensors.items():
             now = new.tensors.get(name)
-            if (
-                now is not None
-                and now.tensor is state.tensor
-                and (now.dtype, now.device) != (state.dtype, state.device)
-            ):
+            if now is None:
+                continue
+            if now.device != state.device or (now.tensor is state.tensor and now.dtype != state.dtype):
                 return f"moved '{name}' of {place} from {state.dtype} on {state.device} to {now.dtype} on {now.device}"
     return None
 
@@ -380,12 +408,21 @@ def _half_swapped(before: Snapshot, after: Snapshot) -> str | None:
         for key, value in vars(module).items():
             if key in _TORCHS_OWN or isinstance(value, _PLAIN):
                 continue
-            held = (
-                value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else (value,)
-            )
-            if any(id(item) in gone for item in held):
+            if any(id(item) in gone for item in _items(value)):
                 return (
                     f"replaced a module that the attribute '{key}' of '{path or type(module).__name__}' still holds "
                     "outside the module tree, so that a forward would go on using the old one"
                 )
     return None
+
+
+def _items(value: Any) -> Iterator[Any]:
+    """What a plain container holds, all the way down."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from _items(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _items(item)
+    else:
+        yield value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from threading import RLock
@@ -13,10 +13,10 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from . import hookspecs
-from .declare import Arch, Family, Modifier
+from .declare import Arch, Family, Modifier, check_name
 from .errors import PluginError, UnknownNameError
 from .layers import torch_layers
-from .loader import OWN, Plugin, load_plugins
+from .loader import OWN, RESERVED_OWNERS, Plugin, load_plugins
 from .spec import Spec, parse
 from .values import Call
 
@@ -29,55 +29,35 @@ class Owned(Generic[T]):
 
     plugin: Plugin
     value: T
-    name: str
+    name: str = ""
 
     @property
     def owner(self) -> str:
         return self.plugin.owner
 
 
-class Table(Generic[T]):
-    """Names and who claims them. The zoo's own claim wins; two strangers' claims make the bare name ambiguous."""
+# Who claims a name, by owner.
+Claims = Mapping[str, Owned[T]]
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._claims: dict[str, dict[str, Owned[T]]] = {}
 
-    def add(self, name: str, plugin: Plugin, value: T) -> None:
-        claims = self._claims.setdefault(name, {})
-        claims[plugin.owner] = Owned(plugin, value, name)
-        bare = "zoo" if "zoo" in claims else plugin.owner if len(claims) == 1 else None
-        for owner, claim in claims.items():
-            claims[owner] = replace(claim, name=name if owner == bare else f"{owner}/{name}")
+def choose(kind: str, name: str, claims: Claims[T]) -> str | None:
+    """The owner that a bare name means: the zoo's own before a stranger; UnknownNameError for two strangers."""
+    own = [owner for owner, claim in claims.items() if claim.owner == "zoo"]
+    if own or len(claims) < 2:
+        return next(iter([*own, *claims]), None)
+    owners = sorted(claims)
+    word = "a variant" if all(isinstance(claim.value, Spec) for claim in claims.values()) else _A[kind]
+    raise UnknownNameError(
+        f"{len(owners)} plugins have {word} '{name}': {', '.join(owners)}; say which, as in '{owners[0]}/{name}'"
+    )
 
-    def claimed(self, name: str, plugin: Plugin) -> bool:
-        """Whether this plugin's owner has the name already."""
-        return plugin.owner in self._claims.get(name, {})
 
-    def find(self, name: str) -> dict[str, Owned[T]]:
-        """Who claims a bare name, or the one claim that `owner/name` means."""
-        owner, slash, rest = name.partition("/")
-        if not slash:
-            return self._claims.get(name, {})
-        return {o: claim for o, claim in self._claims.get(rest, {}).items() if o == owner}
-
-    def choose(self, name: str, claims: Mapping[str, Owned[T]]) -> Owned[T] | None:
-        """The one that a name means: the zoo's own before a stranger's; UnknownNameError for two strangers'."""
-        own = [claim for claim in claims.values() if claim.plugin.owner == "zoo"]
-        if own or len(claims) == 1:
-            return [*own, *claims.values()][0]
-        if not claims:
-            return None
-        owners = sorted(claims)
-        raise UnknownNameError(
-            f"{len(owners)} plugins have a {self.kind} '{name}': {', '.join(owners)}; "
-            f"say which, as in '{owners[0]}/{name}'"
-        )
-
-    def items(self) -> Iterator[tuple[str, Owned[T]]]:
-        """Every claim under the name that reaches it, sorted."""
-        claims = [claim for by_owner in self._claims.values() for claim in by_owner.values()]
-        yield from sorted(((claim.name, claim) for claim in claims), key=lambda item: item[0])
+def _named(name: str, owner: str, claims: Claims[T]) -> str:
+    """The name under which a claim is reached: bare, if the bare name means it."""
+    try:
+        return name if choose("arch", name, claims) == owner else f"{owner}/{name}"
+    except UnknownNameError:
+        return f"{owner}/{name}"
 
 
 class Registry:
@@ -85,10 +65,8 @@ class Registry:
 
     def __init__(self, plugins: Iterable[tuple[Plugin, ModuleType | None]] = ()) -> None:
         self.plugins: list[Plugin] = []
-        self.archs: Table[Arch] = Table("arch")
-        self.families: Table[Family] = Table("family")
-        self.modifiers: Table[Modifier] = Table("modifier")
-        self.variants: Table[Spec] = Table("variant")
+        # Kind of declaration, then name, then owner.
+        self._tables: dict[type, dict[str, dict[str, Owned[Any]]]] = {kind: {} for kind in _COLLECTED.values()}
         self.memo: dict[str, Any] = {}  # blueprints of archs, by canonical spec
         self.lock = RLock()  # building draws from torch's one global generator
         self._hooks = pluggy.PluginManager("zoo")
@@ -105,42 +83,33 @@ class Registry:
     def _register(self, plugin: Plugin, module: ModuleType) -> Plugin:
         """Collect what a plugin declares, all or nothing."""
         key = f"{plugin.distribution}:{plugin.name}"
+        if plugin.owner in RESERVED_OWNERS and plugin.distribution != OWN:
+            return plugin.failed(f"the owner's name '{plugin.owner}' belongs to the zoo's own plugins")
         try:
             if self._hooks.register(module, key) is None:
                 return plugin.failed(f"the module {module.__name__} is registered already")
             self._hooks.check_pending()  # a misspelt hook would be ignored in silence
-            declared = [(table, *claim) for hook, (_, table) in _COLLECTED.items() for claim in self._claims(key, hook)]
-            for at, (table, name, _) in enumerate(declared):
-                if getattr(self, table).claimed(name, plugin) or (table, name) in [d[:2] for d in declared[:at]]:
+            declared = [
+                (kind, *claim) for hook, kind in _COLLECTED.items() for claim in self._declared(key, hook, kind)
+            ]
+            for at, (kind, name, _) in enumerate(declared):
+                if plugin.owner in self._tables[kind].get(name, {}) or (kind, name) in [d[:2] for d in declared[:at]]:
                     raise PluginError(f"{plugin.owner} declares the name '{name}' twice")
         except (Exception, SystemExit) as error:
             self._hooks.unregister(module)
             text = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
             return plugin.failed(text, error)
-        for table, name, value in declared:
-            getattr(self, table).add(name, plugin, value)
+        for kind, name, value in declared:
+            self._tables[kind].setdefault(name, {})[plugin.owner] = Owned(plugin, value)
         return plugin
 
-    def _claims(self, key: str, hook: str) -> list[tuple[str, Any]]:
+    def _declared(self, key: str, hook: str, kind: type) -> list[tuple[str, Any]]:
         """What one plugin returns from one hook, checked. Called by itself, so that an error has a name."""
-        kind = _COLLECTED[hook][0]
         found: list[tuple[str, Any]] = []
         for impl in getattr(self._hooks.hook, hook).get_hookimpls():
-            if impl.plugin_name != key:
-                continue
-            result = impl.function()
-            if kind is Spec:
-                if not isinstance(result, Mapping):
-                    raise PluginError(f"{hook}() returned {type(result).__name__}; expected a dict of name and spec")
-                found += [(name, parse(text)) for name, text in result.items()]
-                continue
-            if not isinstance(result, Iterable) or isinstance(result, (str, Mapping)):
-                raise PluginError(f"{hook}() returned {type(result).__name__}; expected a list of {kind.__name__}s")
-            for value in result:
-                if not isinstance(value, (Arch, Family, Modifier)) or not isinstance(value, kind):
-                    word = f"@zoo.{kind.__name__.lower()}"
-                    raise PluginError(f"{hook}() returned {value!r}; expected what {word} makes")
-                found.append((value.name, value))
+            if impl.plugin_name == key:
+                result = impl.function()
+                found += _variants(hook, result) if kind is Spec else _declarations(hook, kind, result)
         return found
 
     @cached_property
@@ -152,71 +121,122 @@ class Registry:
 
     def modifier(self, name: str) -> Owned[Modifier]:
         """The modifier of this name; UnknownNameError with the nearest names."""
-        found = self.modifiers.choose(name, self.modifiers.find(name))
+        owner, slash, rest = name.partition("/")
+        table = self._tables[Modifier]
+        claims = {o: c for o, c in table.get(rest, {}).items() if o == owner} if slash else table.get(name, {})
+        found = choose("modifier", name, claims)
         if found is None:
-            raise self.unknown("modifier", name, [n for n, _ in self.modifiers.items()])
-        return found
+            raise self.unknown("modifier", name, [n for n, _ in self.modifiers()])
+        rest = rest or name
+        return replace(claims[found], name=_named(rest, found, table[rest]))
 
-    def arch(self, call: Call) -> Owned[Arch]:
-        """The arch that a spec's first part names, out of the archs and the families."""
+    def modifiers(self) -> list[tuple[str, Owned[Modifier]]]:
+        """Every modifier under the name that reaches it, sorted."""
+        table = self._tables[Modifier]
+        return sorted((_named(n, o, claims), c) for n, claims in table.items() for o, c in claims.items())
+
+    def base(self, call: Call) -> Owned[Arch | Spec]:
+        """What a spec's first part names: an arch, out of the archs and the families, or a named variant."""
         name = call.name
         if name.startswith("?"):
             raise UnknownNameError(f"'{name}' stands for a model that the zoo didn't make, so it can't be built")
         if call.source is not None:
             return self._prefixed(name, call.source)
-        claims = dict(self.archs.find(name))
         owner, slash, rest = name.partition("/")
-        for family_name, entry in self.families.items():
-            asked = owner in (family_name, entry.owner) if slash else entry.value.bare
-            if asked and (arch := entry.value.resolve(rest if slash else name, None)) is not None:
-                claims.setdefault(family_name, Owned(entry.plugin, arch, _full(entry.value, arch.name)))
-        found = self.archs.choose(name, claims)
+        claims = self._offers(rest, owner) if slash else self._offers(name)
+        found = choose("arch", name, claims)
         if found is None:
             raise self.unknown("arch", name, self.arch_names())
+        rest = rest or name
+        return replace(claims[found], name=_named(rest, found, self._offers(rest)))
+
+    def _offers(self, name: str, owner: str | None = None) -> dict[str, Owned[Arch | Spec]]:
+        """Who offers a bare name as the first part of a spec, or what this owner does."""
+        found: dict[str, Owned[Arch | Spec]] = {}
+        for kind in (Arch, Spec):
+            for other, claim in self._tables[kind].get(name, {}).items():
+                if owner in (None, other):
+                    found.setdefault(other, claim)
+        for label, entry in self._families():
+            asked = entry.value.bare if owner is None else owner in (label, entry.value.name)
+            if asked and (arch := entry.value.resolve(name, None)) is not None:
+                found.setdefault(label, Owned(entry.plugin, arch))
         return found
 
-    def variant(self, name: str) -> Spec | None:
-        """The spec behind a variant's name."""
-        found = self.variants.choose(name, self.variants.find(name))
-        return found.value if found else None
+    def _families(self) -> list[tuple[str, Owned[Family]]]:
+        """The families with the owner's name that stands in front of their archs: the zoo's own go by theirs."""
+        entries = [entry for claims in self._tables[Family].values() for entry in claims.values()]
+        return [(entry.value.name if entry.owner == "zoo" else entry.owner, entry) for entry in entries]
 
-    def _prefixed(self, prefix: str, source: str) -> Owned[Arch]:
-        for _, entry in self.families.items():
+    def _prefixed(self, prefix: str, source: str) -> Owned[Arch | Spec]:
+        for _, entry in self._families():
             if prefix in entry.value.prefixes and (arch := entry.value.resolve(prefix, source)) is not None:
                 return Owned(entry.plugin, arch, prefix)
-        known = sorted(p for _, entry in self.families.items() for p in entry.value.prefixes)
+        known = sorted(p for _, entry in self._families() for p in entry.value.prefixes)
         raise self.unknown("prefix", prefix, known)
 
     def arch_names(self) -> list[str]:
-        """Every arch under the name that reaches it."""
-        names = {name for name, _ in self.archs.items()}
-        for _, entry in self.families.items():
-            family = entry.value
-            names.update(_full(family, name) for name in family.names())
+        """Every arch under the name that reaches it, sorted."""
+        names = {_named(name, o, self._offers(name)) for name, claims in self._tables[Arch].items() for o in claims}
+        for label, entry in self._families():
+            bare = entry.value.bare and entry.owner == "zoo"
+            own = entry.value.names()
+            names.update(own if bare else (_named(n, label, self._offers(n)) for n in own))
         return sorted(names)
+
+    def variants(self) -> list[tuple[str, Owned[Spec]]]:
+        """Every named variant under the name that reaches it, sorted."""
+        table = self._tables[Spec]
+        found = ((_named(n, o, self._offers(n)), c) for n, claims in table.items() for o, c in claims.items())
+        return sorted(found, key=lambda item: item[0])
 
     def unknown(self, kind: str, name: str, known: list[str]) -> UnknownNameError:
         """The error for a name that nobody has: the nearest names, and the plugins that are missing."""
         near = [n for n in known if n.endswith(f"/{name}")][:2]
         near += [n for n in difflib.get_close_matches(name, known, n=3, cutoff=0.6) if n not in near][: 3 - len(near)]
-        hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; see `zoo list {_PLURALS[kind]}`"
+        hint = (
+            f"; did you mean {' or '.join(repr(n) for n in near)}?"
+            if near
+            else f"; see `zoo list {_PLURALS.get(kind, 'archs')}`"
+        )
         missing = [
             f"\n  plugin '{p.name}' of {p.distribution} {p.status}: {p.reason}" for p in self.plugins if p.reason
         ]
         return UnknownNameError(f"no {kind} '{name}'{hint}{''.join(missing)}")
 
 
-def _full(family: Family, name: str) -> str:
-    return name if family.bare else f"{family.name}/{name}"
+def _declarations(hook: str, kind: type, result: Any) -> list[tuple[str, Any]]:
+    """The list that a hook returned, each with its name; PluginError for anything else."""
+    word = kind.__name__.lower()
+    if not isinstance(result, Iterable) or isinstance(result, (str, Mapping)):
+        raise PluginError(
+            f"{hook}() returned {type(result).__name__}; expected a list of {_PLURALS[word].capitalize()}"
+        )
+    found = []
+    for value in result:
+        if not isinstance(value, (Arch, Family, Modifier)) or not isinstance(value, kind):
+            raise PluginError(f"{hook}() returned {value!r}; expected what @zoo.{word} makes")
+        found.append((value.name, value))
+    return found
 
 
-_COLLECTED: dict[str, tuple[type, str]] = {
-    "zoo_archs": (Arch, "archs"),
-    "zoo_families": (Family, "families"),
-    "zoo_modifiers": (Modifier, "modifiers"),
-    "zoo_variants": (Spec, "variants"),
+def _variants(hook: str, result: Any) -> list[tuple[str, Spec]]:
+    if not isinstance(result, Mapping):
+        raise PluginError(f"{hook}() returned {type(result).__name__}; expected a dict of name and spec")
+    for name in result:
+        check_name("variant", name)
+    return [(name, parse(text)) for name, text in result.items()]
+
+
+# The hooks that are asked once, and what each returns.
+_COLLECTED: dict[str, type] = {
+    "zoo_archs": Arch,
+    "zoo_families": Family,
+    "zoo_modifiers": Modifier,
+    "zoo_variants": Spec,
 }
-_PLURALS = {"arch": "archs", "modifier": "modifiers", "prefix": "archs", "layer": "archs", "variant": "variants"}
+_PLURALS = {"arch": "archs", "family": "families", "modifier": "modifiers"}
+_A = {"arch": "an arch", "modifier": "a modifier"}
 
 
 @cache

@@ -44,7 +44,7 @@ class Call:
     source: str | None = None
 
     def __str__(self) -> str:
-        colon = "" if self.source is None else f":{format_value(self.source)}"
+        colon = "" if self.source is None else f":{_format_string(self.source, negated=False)}"
         return f"{self.name}{colon}{format_args(self.args)}"
 
 
@@ -58,8 +58,10 @@ def format_args(args: tuple[tuple[str | None, Value], ...]) -> str:
 def format_value(value: Value) -> str:
     """The text that reads back as this value; SpecError for what a spec can't hold."""
     match value:
-        case None | bool() | Call():
+        case None | bool():
             return str(value)
+        case Call():
+            return str(value) if value.args else f"{value.name}()"  # without brackets it would be a word
         case int() if -INT_LIMIT <= value < INT_LIMIT:
             return str(value)
         case float() if math.isfinite(value):
@@ -70,19 +72,26 @@ def format_value(value: Value) -> str:
             return "[" + ", ".join(map(format_value, value)) + "]"
         case tuple():
             return "(" + ", ".join(map(format_value, value)) + ("," if len(value) == 1 else "") + ")"
+    if isinstance(value, int):
+        raise SpecError("an integer that doesn't fit in 64 bits can't be written in a spec")
     raise SpecError(
         f"{value!r} ({type(value).__name__}) can't be written in a spec: it takes numbers, strings, lists, tuples, "
         "True, False, None and layers"
     )
 
 
-def _format_string(text: str) -> str:
+def is_name(text: str) -> bool:
+    """Whether a text may stand for a keyword."""
+    return bool(NAME.fullmatch(text)) and not NUMBER.fullmatch(text)
+
+
+def _format_string(text: str, negated: bool = True) -> str:
     for char in text:
         if reason := forbidden(char):
             raise SpecError(f"the string {text!r} holds {reason}, which a spec can't carry")
-    if NAME.fullmatch(text) and not NUMBER.fullmatch(text) and text not in CONSTANTS:
+    if is_name(text) and text not in CONSTANTS:
         return text
-    if text[:1] == "!" and text[1:2] not in ("", "!"):
+    if negated and text[:1] == "!" and text[1:2] not in ("", "!"):
         return "!" + _format_string(text[1:])
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

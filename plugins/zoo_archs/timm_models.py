@@ -47,7 +47,7 @@ def _old(text: str) -> Iterator[str]:
 @zoo.family("timm", names=names, prefixes=("hf-hub", "local-dir"), bare=True)
 def timm_family(name: str, source: str | None) -> zoo.Arch | None:
     """Every model of timm: `resnet50`, `resnet50.a1_in1k`, `hf-hub:timm/resnet18.a1_in1k`, `local-dir:"/data/m"`."""
-    if source is None and name.partition(".")[0] not in names() and name not in old_names():
+    if source is None and not _known(name):
         return None
     full = name if source is None else f"{name}:{source}"
 
@@ -89,6 +89,11 @@ def timm_family(name: str, source: str | None) -> zoo.Arch | None:
         return model
 
     return zoo.Arch(name, build, sites, sample, width=width)
+
+
+@cache
+def _known(name: str) -> bool:
+    return name.partition(".")[0] in names() or name in old_names()
 
 
 def _check_tag(name: str) -> None:

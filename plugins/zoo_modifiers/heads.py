@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
@@ -92,4 +93,5 @@ def _check_names(sizes: dict[str, int]) -> None:
         elif hasattr(nn.ModuleDict, name) or name in ("training", "sizes", "task"):
             reason = "nn.ModuleDict has an attribute of that name"
         if reason:
-            raise zoo.OptionError(f"heads: a head can't be called '{name}': {reason}; call it '{name}_head', say")
+            other = f"{name}_head" if name.isidentifier() else re.sub(r"\W", "_", name)
+            raise zoo.OptionError(f"heads: a head can't be called '{name}': {reason}; call it '{other}', say")

@@ -1,0 +1,492 @@
+"""Bad input: one table of what was asked, the class of the error and its exact message. Nothing is ever built."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import pytest
+from torch import nn
+
+import zoo
+
+DROPOUT = "dropout(p: float ≥ 0 ≤ 1 = 0.5, at: Where = 'head')"
+BN = "bn(eps: float ≥ 0 | None = None, momentum: float ≥ 0 ≤ 1 | 'cumulative' | None = None, at: Where = '*')"
+ACT = "act(name: str, at: Where = '*')"
+MLP = "mlp(in_features: int ≥ 1 = 784, hidden: tuple[int ≥ 1, ...] = (512, 512), num_classes: int ≥ 1 = 10)"
+ACTIVATIONS = (
+    "celu, elu, gelu, gelu_tanh, hard_mish, hard_sigmoid, hard_swish, hardsigmoid, hardswish, identity, leaky_relu, "
+    "mish, prelu, quick_gelu, relu, relu6, selu, sigmoid, silu, swish, tanh"
+)
+PATHS = "sites: stem, head; paths: 'layers1', 'layers1.0', 'layers1.1', 'layers2', 'layers2.0', 'layers2.1' …"
+
+
+def drawn(message: str, shown: str, at: int) -> str:
+    """A message, the piece of the text and the caret below it."""
+    return f"{message}\n  {shown}\n  {' ' * at}^"
+
+
+def part(text: str, mod: str, message: str) -> str:
+    """A message about the one modifier of a spec."""
+    return f"{message}\n  in part 1, '{mod}', of '{text}'"
+
+
+# (spec, class, message)
+TABLE: list[tuple[Any, type[zoo.ZooError], str]] = [
+    # -- no spec at all
+    ("", zoo.SpecError, "the spec is empty; expected the name of an arch, such as 'resnet18'"),
+    ("  \t\n", zoo.SpecError, "the spec is empty; expected the name of an arch, such as 'resnet18'"),
+    (None, zoo.SpecError, "a spec is a text such as 'resnet18+dropout(0.2)', not NoneType"),
+    (b"simple", zoo.SpecError, "a spec is a text such as 'resnet18+dropout(0.2)', not bytes"),
+    # -- syntax
+    (
+        "simple++dropout",
+        zoo.SpecError,
+        drawn("column 8: unexpected '+'; expected a name", "simple++dropout", 7),
+    ),
+    ("simple+", zoo.SpecError, drawn("column 8: the spec ends too early; expected a name", "simple+", 7)),
+    ("+dropout", zoo.SpecError, drawn("column 1: unexpected '+'; expected a name or '?'", "+dropout", 0)),
+    (
+        "simple+dropout(0.2",
+        zoo.SpecError,
+        drawn("column 19: the spec ends too early; expected ')' or ','", "simple+dropout(0.2", 18),
+    ),
+    (
+        "simple+dropout(at=[head)",
+        zoo.SpecError,
+        drawn("column 24: unexpected ')'; expected ']' or ','", "simple+dropout(at=[head)", 23),
+    ),
+    (
+        "simple+dropout(0.2))",
+        zoo.SpecError,
+        drawn("column 20: unexpected ')'; expected '+' or the end", "simple+dropout(0.2))", 19),
+    ),
+    (
+        "simple+dropout(0.2) # drop",
+        zoo.SpecError,
+        drawn("column 21: unexpected '#'; expected '+' or the end", "simple+dropout(0.2) # drop", 20),
+    ),
+    (
+        "simple+dropout(p=0.1, p=0.2)",
+        zoo.SpecError,
+        drawn("column 23: the keyword 'p' stands twice", "simple+dropout(p=0.1, p=0.2)", 22),
+    ),
+    (
+        "simple+dropout(p=0.1, head)",
+        zoo.SpecError,
+        drawn(
+            "column 23: a positional value after the keyword 'p'; expected a keyword", "simple+dropout(p=0.1, head)", 22
+        ),
+    ),
+    (
+        "simple+act(1x)",
+        zoo.SpecError,
+        drawn('column 12: a word that starts with a digit; put it in quotes, as in "1x"', "simple+act(1x)", 11),
+    ),
+    # -- names
+    ("resnt18", zoo.UnknownNameError, "no arch 'resnt18'; did you mean 'resnet18' or 'resnet18d' or 'skresnet18'?"),
+    ("simpel+dropout", zoo.UnknownNameError, "no arch 'simpel'; did you mean 'simple'?"),
+    (
+        "simple+dropot(0.2)",
+        zoo.UnknownNameError,
+        part("simple+dropot(0.2)", "dropot(0.2)", "no modifier 'dropot'; did you mean 'dropout'?"),
+    ),
+    ("?Net", zoo.UnknownNameError, "'?Net' stands for a model that the zoo didn't make, so it can't be built"),
+    # -- types and ranges
+    (
+        "simple+dropout(high)",
+        zoo.OptionError,
+        part(
+            "simple+dropout(high)",
+            "dropout(high)",
+            f"dropout: p is 'high' (str); expected a valid number; its options: {DROPOUT}",
+        ),
+    ),
+    (
+        "simple+dropout('0.2')",
+        zoo.OptionError,
+        part(
+            'simple+dropout("0.2")',
+            'dropout("0.2")',
+            f"dropout: p is '0.2' (str); expected a valid number; its options: {DROPOUT}",
+        ),
+    ),
+    (
+        "simple+dropout(True)",
+        zoo.OptionError,
+        part(
+            "simple+dropout(True)",
+            "dropout(True)",
+            f"dropout: p is True (bool); expected a valid number; its options: {DROPOUT}",
+        ),
+    ),
+    (
+        "mlp(num_classes=True)",
+        zoo.OptionError,
+        f"mlp: num_classes is True (bool); expected a valid integer; its options: {MLP}\n"
+        "  in the arch of 'mlp(num_classes=True)'",
+    ),
+    (
+        "mlp(num_classes=10.0)",
+        zoo.OptionError,
+        f"mlp: num_classes is 10.0 (float); expected a valid integer; its options: {MLP}\n"
+        "  in the arch of 'mlp(num_classes=10.0)'",
+    ),
+    (
+        "simple+dropout(-0.1)",
+        zoo.OptionError,
+        part(
+            "simple+dropout(-0.1)",
+            "dropout(-0.1)",
+            f"dropout: p is -0.1 (float); expected greater than or equal to 0; its options: {DROPOUT}",
+        ),
+    ),
+    (
+        "simple+dropout(1.1)",
+        zoo.OptionError,
+        part(
+            "simple+dropout(1.1)",
+            "dropout(1.1)",
+            f"dropout: p is 1.1 (float); expected less than or equal to 1; its options: {DROPOUT}",
+        ),
+    ),
+    (
+        "simple+bn(eps=NaN)",
+        zoo.OptionError,
+        part(
+            "simple+bn(eps=NaN)",
+            "bn(eps=NaN)",
+            f"bn: eps is 'NaN' (str); expected a valid number; its options: {BN}",
+        ),
+    ),
+    (
+        "simple+dropout(1e400)",
+        zoo.SpecError,
+        drawn("column 16: 1e400 is too large for a number", "simple+dropout(1e400)", 15),
+    ),
+    (
+        "mlp(" + "9" * 4000 + ")",
+        zoo.SpecError,
+        drawn("column 5: this integer doesn't fit in 64 bits", "mlp(" + "9" * 30 + "…", 4),
+    ),
+    ("mlp(" + "9" * 5000 + ")", zoo.SpecError, "5,005 characters; a spec has at most 4,096"),
+    # -- characters
+    (
+        "ｓimple",
+        zoo.SpecError,
+        drawn(
+            "column 1: 'ｓ' (U+FF53 FULLWIDTH LATIN SMALL LETTER S) outside quotes; names are plain ASCII", "ｓimple", 0
+        ),
+    ),
+    (
+        "simple+dropout(０.2)",
+        zoo.SpecError,
+        drawn(
+            "column 16: '０' (U+FF10 FULLWIDTH DIGIT ZERO) outside quotes; names are plain ASCII",
+            "simple+dropout(０.2)",
+            15,
+        ),
+    ),
+    (
+        "simple\u202e+dropout",
+        zoo.SpecError,
+        drawn("column 7: U+202E RIGHT-TO-LEFT OVERRIDE outside quotes; names are plain ASCII", "simple·+dropout", 6),
+    ),
+    (
+        'simple+act("si\u2066lu")',
+        zoo.SpecError,
+        drawn(
+            "column 15: the bidirectional control character U+2066 inside quotes",
+            'simple+act("si·lu")',
+            14,
+        ),
+    ),
+    (
+        "simple\x00",
+        zoo.SpecError,
+        drawn("column 7: unexpected U+0000; expected '+' or '(' or ':' or the end", "simple·", 6),
+    ),
+    (
+        'simple+act("si\x00lu")',
+        zoo.SpecError,
+        drawn("column 15: the control character U+0000 inside quotes", 'simple+act("si·lu")', 14),
+    ),
+    # -- size
+    ("simple" + "+dropout" * 1_250_000, zoo.SpecError, "10,000,006 characters; a spec has at most 4,096"),
+    ("simple" + "+dropout" * 33, zoo.SpecError, "33 parts; a text may have at most 32"),
+    ("(" * 10_000, zoo.SpecError, "10,000 characters; a spec has at most 4,096"),
+    (
+        "simple(" + "[" * 4000,
+        zoo.SpecError,
+        drawn("column 15: more than 8 levels of brackets", "simple(" + "[" * 37 + "…", 14),
+    ),
+    # -- what looks like code
+    ("__import__('os')", zoo.UnknownNameError, "no arch '__import__'; see `zoo list archs`"),
+    (
+        "simple+__import__('os')",
+        zoo.UnknownNameError,
+        part("simple+__import__(os)", "__import__(os)", "no modifier '__import__'; see `zoo list modifiers`"),
+    ),
+    (
+        "simple+act(__import__('os'))",
+        zoo.OptionError,
+        part(
+            "simple+act(__import__(os))",
+            "act(__import__(os))",
+            f"act: name takes str, not the layer __import__(os); its options: {ACT}",
+        ),
+    ),
+    (
+        "simple+replace(head, __import__('os'))",
+        zoo.UnknownNameError,
+        part(
+            "simple+replace(head, __import__(os))",
+            "replace(head, __import__(os))",
+            "no layer '__import__'; the layers are torch.nn's and those of plugins",
+        ),
+    ),
+    (
+        "simple+act(load_state_dict_from_url)",
+        zoo.OptionError,
+        part(
+            "simple+act(load_state_dict_from_url)",
+            "act(load_state_dict_from_url)",
+            f"act: no activation 'load_state_dict_from_url'; the names: {ACTIVATIONS}",
+        ),
+    ),
+    (
+        'resnet18(checkpoint_path="x")',
+        zoo.OptionError,
+        "resnet18: 'checkpoint_path' can't stand in a spec; write zoo.create(spec, checkpoint_path=...)\n"
+        "  in the arch of 'resnet18(checkpoint_path=x)'",
+    ),
+    (
+        "resnet18(pretrained=True)",
+        zoo.OptionError,
+        "resnet18: 'pretrained' can't stand in a spec; write zoo.create(spec, pretrained=...)\n"
+        "  in the arch of 'resnet18(pretrained=True)'",
+    ),
+    # -- options of the modifiers
+    (
+        "simple+heads()",
+        zoo.OptionError,
+        part("simple+heads", "heads", "heads needs at least one name=size, as in heads(cls=10, reg=1)"),
+    ),
+    (
+        "simple+heads(forward=1)",
+        zoo.OptionError,
+        part(
+            "simple+heads(forward=1)",
+            "heads(forward=1)",
+            "heads: a head can't be called 'forward': nn.ModuleDict has an attribute of that name; "
+            "call it 'forward_head', say",
+        ),
+    ),
+    (
+        "simple+heads(class=1)",
+        zoo.OptionError,
+        part(
+            "simple+heads(class=1)",
+            "heads(class=1)",
+            "heads: a head can't be called 'class': Python can't take it for a name; call it 'class_head', say",
+        ),
+    ),
+    (
+        "simple+heads(a.b=1)",
+        zoo.OptionError,
+        part(
+            "simple+heads(a.b=1)",
+            "heads(a.b=1)",
+            "heads: a head can't be called 'a.b': Python can't take it for a name; call it 'a_b', say",
+        ),
+    ),
+    (
+        "simple+replace(x, Identity)",
+        zoo.OptionError,
+        part(
+            "simple+replace(x, Identity)",
+            "replace(x, Identity)",
+            "replace: layer=Identity is a word, not a layer; write Identity()",
+        ),
+    ),
+    (
+        "simple+act",
+        zoo.OptionError,
+        part("simple+act", "act", f"act needs 'name'; its options: {ACT}"),
+    ),
+    (
+        "simple+act(sliu)",
+        zoo.OptionError,
+        part("simple+act(sliu)", "act(sliu)", "act: no activation 'sliu'; did you mean 'silu'?"),
+    ),
+    (
+        "mlp(num_clases=3)",
+        zoo.OptionError,
+        f"mlp has no option 'num_clases'; did you mean 'num_classes'?; its options: {MLP}\n"
+        "  in the arch of 'mlp(num_clases=3)'",
+    ),
+    # -- selectors
+    (
+        "simple+dropout(at=nowhere)",
+        zoo.NoEffectError,
+        part(
+            "simple+dropout(at=nowhere)", "dropout(at=nowhere)", f"at=nowhere matches nothing in this Simple; {PATHS}"
+        ),
+    ),
+    (
+        "simple+dropout(at=[head, nowhere])",
+        zoo.NoEffectError,
+        part(
+            "simple+dropout(at=[head, nowhere])",
+            "dropout(at=[head, nowhere])",
+            f"at=nowhere matches nothing in this Simple; {PATHS}",
+        ),
+    ),
+    (
+        "simple+dropout(at=[head, !nowhere])",
+        zoo.NoEffectError,
+        part(
+            "simple+dropout(at=[head, !nowhere])",
+            "dropout(at=[head, !nowhere])",
+            f"at=nowhere matches nothing in this Simple; {PATHS}",
+        ),
+    ),
+    (
+        "simple+replace(x, Identity())",
+        zoo.NoEffectError,
+        part(
+            "simple+replace(x, Identity())", "replace(x, Identity())", f"at=x matches nothing in this Simple; {PATHS}"
+        ),
+    ),
+    ("mlp+bn(1e-4)", zoo.NotApplicableError, part("mlp+bn(0.0001)", "bn(0.0001)", "this MLP has no BatchNorm")),
+]
+
+
+def short(spec: Any) -> str:
+    return ascii(spec)[:50]
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """The modules that get a parameter with memory while the test runs. Rehearsals on meta take none."""
+    found: list[nn.Module] = []
+    plain = nn.Module.register_parameter
+
+    def register(self: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None and parameter.device.type != "meta":
+            found.append(self)
+        plain(self, name, parameter)
+
+    monkeypatch.setattr(nn.Module, "register_parameter", register)
+    return found
+
+
+@pytest.mark.parametrize(("spec", "error", "message"), TABLE, ids=[short(spec) for spec, _, _ in TABLE])
+def test_bad_input(spec: Any, error: type[zoo.ZooError], message: str, built: list[nn.Module]) -> None:
+    with pytest.raises(zoo.ZooError) as caught:
+        zoo.create(spec)
+    assert str(caught.value) == message
+    assert type(caught.value) is error
+    assert caught.value.__cause__ is None
+    assert not built
+
+
+def test_what_counts_as_built(built: list[nn.Module]) -> None:
+    zoo.create("simple+dropout", device="meta")
+    assert not built
+    zoo.create("simple+dropout")
+    assert {type(module).__name__ for module in built} == {"Linear", "BatchNorm1d"}
+
+
+@pytest.mark.parametrize(
+    "mods",
+    [
+        "dropot",
+        "dropout(1.1)",
+        "heads()",
+        "act(sliu)",
+        "dropout(at=nowhere)",
+        "bn(1e-4, at=stem)",
+        "replace(x, Identity)",
+    ],
+)
+def test_what_is_wrong_at_the_end_is_found_before_the_start(mods: str, built: list[nn.Module]) -> None:
+    with pytest.raises(zoo.ZooError, match=r"\n  in part 3, '"):
+        zoo.create(f"simple+dropout(0.2)+act(silu)+{mods}")
+    assert not built
+
+
+def test_ten_megabytes_are_refused_in_ten_milliseconds() -> None:
+    text = "simple" + "+dropout" * 1_250_000
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        with pytest.raises(zoo.SpecError):
+            zoo.create(text)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.01
+
+
+STANDARD = {
+    zoo.SpecError: ValueError,
+    zoo.UnknownNameError: LookupError,
+    zoo.OptionError: TypeError,
+    zoo.ShapeError: ValueError,
+    zoo.NotApplicableError: Exception,
+    zoo.NoEffectError: Exception,
+    zoo.PluginError: Exception,
+    zoo.CheckpointError: Exception,
+}
+
+
+@pytest.mark.parametrize(("error", "standard"), STANDARD.items(), ids=lambda cls: cls.__name__)
+def test_the_family_of_errors(error: type[Exception], standard: type[Exception]) -> None:
+    assert issubclass(error, zoo.ZooError)
+    assert issubclass(error, standard)
+    builtin = {cls for cls in (ValueError, LookupError, TypeError) if issubclass(error, cls)}
+    assert builtin == {standard} - {Exception}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": True}, f"mlp: num_classes is True (bool); expected a valid integer; its options: {MLP}"),
+        ({"num_classes": 0}, f"mlp: num_classes is 0 (int); expected greater than or equal to 1; its options: {MLP}"),
+        ({"num_clases": 3}, f"mlp has no option 'num_clases'; did you mean 'num_classes'?; its options: {MLP}"),
+        ({"num_clases": object}, f"mlp has no option 'num_clases'; did you mean 'num_classes'?; its options: {MLP}"),
+        ({"pretrained": True}, "mlp takes no pretrained: it has no published weights"),
+        ({"checkpoint_path": "x"}, "mlp takes no checkpoint_path: it has no published weights"),
+    ],
+)
+def test_bad_keyword_options(options: dict[str, Any], message: str, built: list[nn.Module]) -> None:
+    with pytest.raises(zoo.OptionError) as caught:
+        zoo.create("mlp", **options)
+    assert str(caught.value).removesuffix("\n  in the arch of 'mlp'") == message
+    assert not built
+
+
+def test_nothing_in_a_spec_runs(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked for is a name in a table, and the tables hold no such name."""
+    monkeypatch.chdir(tmp_path)
+    ran: list[str] = []
+    monkeypatch.setattr(os, "system", ran.append)
+    monkeypatch.setattr("builtins.eval", lambda *args: ran.append("eval"))
+    for call in ["os.system('touch x')", "eval('1')", "nn.Linear(1, 1)", "torch.load('x')", "Module()", "_test()"]:
+        for spec in (
+            call,
+            f"simple+{call}",
+            f"simple+replace(head, {call})",
+            f"simple+replace(head, Sequential({call}))",
+        ):
+            with pytest.raises((zoo.UnknownNameError, zoo.OptionError)):
+                zoo.create(spec)
+    assert not ran
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["{0}", "{0.__class__}", "%s%n", "$HOME", "`id`", "../../etc/passwd", "file:///etc"])
+def test_a_strange_text_is_only_a_text(text: str) -> None:
+    with pytest.raises(zoo.OptionError) as caught:
+        zoo.create(f'simple+act("{text}")')
+    assert f"no activation '{text}'" in str(caught.value)

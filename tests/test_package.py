@@ -1,0 +1,236 @@
+"""The shape of the package: who imports whom, what `import zoo` costs, what a wheel holds."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import zoo
+
+ROOT = Path(__file__).parent.parent
+ENGINE = ROOT / "zoo"
+
+# The layers of the engine: each module imports only from those that stand before it, also inside its functions.
+ORDER = [
+    "errors",
+    "loader",
+    "values",
+    "grammar",
+    "spec",
+    "braces",
+    "declare",
+    "hookspecs",
+    "layers",
+    "options",
+    "registry",
+    "info",
+    "walker",
+    "mixins",
+    "edits",
+    "record",
+    "blueprint",
+    "shapes",
+    "apply",
+    "factory",
+    "listing",
+    "cli",
+]
+FORBIDDEN = {"plugins", "timm", "torchvision", "zoo_archs", "zoo_modifiers"}
+PACKAGES = {"zoo", "zoo_archs", "zoo_modifiers"}
+MODULES = sorted(path.stem for path in ENGINE.glob("*.py") if path.stem != "__init__")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """(level, dotted name) of every import statement in a file, those inside functions and `if`s too.
+
+    `import_module("x")` and its like count when the name is written out.
+    """
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.level, node.module
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.level, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in ("import_module", "__import__", "find_spec"):
+                yield 0, str(node.args[0].value)
+
+
+# -- who imports whom -------------------------------------------------------------------------------------------------
+
+
+def test_the_scan_sees_every_way_of_importing(tmp_path: Path) -> None:
+    file = tmp_path / "bad.py"
+    file.write_text("def f():\n import timm.models as t\n from torchvision import models\n import_module('plugins')\n")
+    assert sorted(imports(file)) == [(0, "plugins"), (0, "timm.models"), (0, "torchvision")]
+
+
+@pytest.mark.parametrize("module", ["__init__", *MODULES])
+def test_the_engine_imports_no_plugin_and_no_library_of_models(module: str) -> None:
+    tops = {name.partition(".")[0] for level, name in imports(ENGINE / f"{module}.py") if level == 0}
+    assert not tops & FORBIDDEN
+
+
+def test_every_module_of_the_engine_has_a_layer() -> None:
+    assert sorted(ORDER) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_import_only_from_the_layers_below(module: str) -> None:
+    found = list(imports(ENGINE / f"{module}.py"))
+    own = {name.partition(".")[0] for level, name in found if level}
+    assert own <= set(ORDER[: ORDER.index(module)])
+    whole = {name for level, name in found if level == 0 and name.partition(".")[0] == "zoo"}
+    assert whole <= ({"zoo"} if module == "cli" else set()), "inside the engine, imports are relative"
+
+
+def test_no_module_bears_a_public_name() -> None:
+    """Importing `zoo.replace` would put the module in the place of the function."""
+    assert not set(MODULES) & set(zoo.__all__)
+
+
+def test_type_checkers_see_what_the_table_of_homes_says() -> None:
+    tree = ast.parse((ENGINE / "__init__.py").read_text(encoding="utf-8"))
+    guards = [n for n in tree.body if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING"]
+    seen = {}
+    for node in (node for guard in guards for node in guard.body):
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            assert alias.asname == alias.name, f"`{alias.name} as {alias.name}` makes it public"
+            seen[alias.name] = node.module
+    assert seen == zoo._HOME
+    assert sorted(seen) == zoo.__all__
+
+
+@pytest.mark.parametrize("name", zoo.__all__)
+def test_public_names_are_there_and_documented(name: str) -> None:
+    value = getattr(zoo, name)
+    assert name in dir(zoo)
+    if name != "Where":  # a type alias
+        assert (value.__doc__ or "").strip() or isinstance(value, type(zoo.hookimpl))
+
+
+def test_an_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'creat'"):
+        zoo.creat  # noqa: B018
+
+
+# -- what is imported when --------------------------------------------------------------------------------------------
+
+RUN = """
+import json, sys
+def main(*args):
+    from zoo.cli import main
+    main(args, standalone_mode=False)
+{code}
+heavy = ("torch", "timm", "torchvision", "zoo_archs", "lark", "pydantic")
+json.dump([m for m in heavy if m in sys.modules], sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import zoo", {"torch", "timm", "zoo_archs", "lark", "pydantic"}),
+        ("main('--help')", {"torch", "timm", "zoo_archs"}),
+        ("main('--version')", {"torch", "timm", "zoo_archs"}),
+        ("main('list')", {"torch", "timm"}),
+        ("main('list', 'archs', '*resnet*')", {"torch", "timm"}),
+        ("main('list', 'modifiers', '--json')", {"torch", "timm"}),
+        ("main('plugins')", {"torch", "timm"}),
+        ("import zoo; zoo.parse('resnet18+dropout(0.2)'); zoo.expand('resnet{18,34}')", {"torch", "timm"}),
+        ("import zoo; zoo.describe('dropout'); zoo.describe('resnet18'); zoo.list_plugins()", {"torch", "timm"}),
+        ("import zoo; zoo.create('simple+dropout')", {"timm", "torchvision"}),
+    ],
+)
+def test_light_things_stay_light(code: str, unwanted: set[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN.format(code=code)], capture_output=True, text=True, timeout=120, cwd=ROOT / "tests"
+    )
+    assert done.returncode == 0, done.stderr
+    assert not unwanted & set(json.loads(done.stderr))
+
+
+# -- the wheel and the editable install -------------------------------------------------------------------------------
+
+
+def built(tmp: Path, kind: str) -> zipfile.ZipFile:
+    """The project's wheel, built from a copy, since setuptools leaves files beside what it builds."""
+    source, out = tmp / "source", tmp / kind
+    litter = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist", ".*")
+    shutil.copytree(ROOT, source, ignore=litter)
+    out.mkdir()
+    code = f"from setuptools import build_meta; build_meta.build_{kind}({str(out)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return zipfile.ZipFile(next(out.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    with built(tmp_path_factory.mktemp("wheel"), "wheel") as file:
+        yield file
+
+
+def test_the_wheel_holds_exactly_three_packages(wheel: zipfile.ZipFile) -> None:
+    tops = {name.partition("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
+    assert len(tops) == len(PACKAGES) + 1
+
+
+def test_the_wheel_holds_every_source_file(wheel: zipfile.ZipFile) -> None:
+    here = {p.relative_to(ROOT).as_posix() for p in ENGINE.rglob("*") if p.suffix in (".py", ".lark", ".typed")}
+    here |= {p.relative_to(ROOT / "plugins").as_posix() for p in (ROOT / "plugins").rglob("*.py")}
+    assert {"zoo/py.typed", "zoo/grammar.lark"} <= here
+    assert {name for name in wheel.namelist() if ".dist-info/" not in name} >= here
+
+
+def test_the_wheel_registers_the_command_and_the_plugins(wheel: zipfile.ZipFile) -> None:
+    names = wheel.namelist()
+    points = configparser.ConfigParser(delimiters=("=",))
+    points.read_string(wheel.read(next(n for n in names if n.endswith("entry_points.txt"))).decode())
+    assert dict(points["console_scripts"]) == {"zoo": "zoo.cli:main"}
+    wanted = {"archs": "zoo_archs", "modifiers": "zoo_modifiers", "timm": "zoo_archs.timm_models"}
+    assert dict(points["zoo"]).items() >= wanted.items()
+    for module in points["zoo"].values():
+        path = module.replace(".", "/")
+        assert {f"{path}.py", f"{path}/__init__.py"} & set(names), f"{module} isn't in the wheel"
+
+
+def test_the_wheel_states_its_licence_and_its_needs(wheel: zipfile.ZipFile) -> None:
+    metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
+    head = metadata.partition("\n\n")[0].split("\n")
+    needs = {
+        line.split(": ")[1].split(">")[0] for line in head if line[:14] == "Requires-Dist:" and "extra" not in line
+    }
+    assert needs == {"torch", "timm", "pluggy", "lark", "pydantic", "click", "rich", "safetensors"}
+    assert "License-Expression: Apache-2.0" in head
+    assert "Requires-Python: >=3.11" in head
+    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_an_editable_install_exposes_the_same_packages(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    with built(tmp_path, "editable") as file:
+        file.extractall(site)
+    names = [*sorted(PACKAGES), "plugins", "tests", "benchmarks", "conftest"]
+    code = f"""
+import importlib.util, site
+site.addsitedir({str(site)!r})
+print([name for name in {names!r} if importlib.util.find_spec(name)])
+"""
+    # -I and -S: nothing but the standard library and what was just installed.
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout) == sorted(PACKAGES)
