@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # more of them only spin where several test runs share the cores
 
 
 @pytest.fixture(autouse=True)

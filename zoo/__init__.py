@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .declare import arch as arch
     from .declare import family as family
     from .declare import modifier as modifier
+    from .edits import add as add
     from .edits import become as become
     from .edits import insert_after as insert_after
     from .edits import insert_before as insert_before
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "mixins": "Mixin",
     "declare": "Arch Family Modifier Where arch family modifier",
-    "edits": "become insert_after insert_before remove replace",
+    "edits": "add become insert_after insert_before remove replace",
     "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError ShapeError SpecError "
     "UnknownNameError ZooError",
     "blueprint": "functions_of",

@@ -35,12 +35,14 @@ class Step:
     place: str
 
 
-def apply_steps(model: nn.Module, steps: Sequence[Step], spec: Spec, trace: Trace | None) -> nn.Module:
+def apply_steps(
+    model: nn.Module, steps: Sequence[Step], spec: Spec, trace: Trace | None, start: Snapshot | None = None
+) -> nn.Module:
     """Apply modifiers left to right and write down what they did. If one raises, the model is as it was.
 
     (Tensors keep what a modifier wrote into them in place.)
     """
-    start = before = Snapshot(model)
+    start = before = start or Snapshot(model)
     old = info_of(model)
     done: list[Change] = []
     try:
@@ -111,9 +113,12 @@ def _call(step: Step, model: nn.Module) -> Any:
 def _after(before: Snapshot, model: nn.Module) -> Snapshot:
     """The model afterwards. What came new is in the mode of what it came to, whoever put it there."""
     for path, module in model.named_modules():
-        if path and id(module) not in before.states:
-            parent = model.get_submodule(path.rpartition(".")[0])
-            module.training = parent.training
+        if id(module) in before.states:
+            continue
+        if path in before.paths:
+            module.training = before.state(path).attributes["training"]
+        else:
+            module.training = model.get_submodule(path.rpartition(".")[0]).training
     return Snapshot(model)
 
 

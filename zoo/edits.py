@@ -143,8 +143,12 @@ def _innermost(model: nn.Module, module: nn.Module, path: str, first: bool) -> t
 
 
 def _walks(module: nn.Module) -> bool:
-    """A container that walks over its children in its forward would run an inserted one as one of them."""
-    return isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict))
+    """A container that walks over its children in its forward would run an inserted one as one of them.
+
+    One that doesn't can say so by an attribute `zoo_walks = False`.
+    """
+    walks: bool = getattr(module, "zoo_walks", isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)))
+    return walks
 
 
 def _refuse_uncalled(model: nn.Module, module: nn.Module, path: str) -> None:
@@ -178,6 +182,19 @@ def _no_fast_path(model: nn.Module, path: str) -> None:
 
 def slow_path(module: nn.Module, args: Any) -> None:
     """A hook that does nothing but be there."""
+
+
+def add(model: nn.Module, path: str, name: str, layer: nn.Module, first: bool = False) -> nn.Module:
+    """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one."""
+    parent = _at(model, path)
+    if hasattr(parent, name):
+        raise OptionError(f"the {type(parent).__name__} at '{path}' has a '{name}' already")
+    _match(model, path, layer)
+    others = list(parent._modules)
+    parent.add_module(name, layer)
+    for other in others if first else ():
+        parent._modules[other] = parent._modules.pop(other)
+    return model
 
 
 def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:

@@ -216,7 +216,7 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
     start = Snapshot(blueprint.model)
     try:
         with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
-            made = apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace)
+            made = apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace, start)
             done = changes(made)
             # Numbers and activations always fit; layers with weights may not.
             if blueprint.trace and any(change.added or change.removed for change in done):

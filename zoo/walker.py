@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .errors import NoEffectError
+from .errors import NoEffectError, OptionError
 from .info import sites_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None
     """
     terms = [where] if isinstance(where, str) else list(where)
     everything = dict(places(model))
+    if not terms or (kind is None and all(term.startswith("!") for term in terms)):
+        raise OptionError(f"at={where!r} names no place; write what to include first, as in at=[layer4.*, !layer4.0]")
     wanted = kind if kind is None or not isinstance(kind, (type, tuple)) else _is_a(kind)
     included: dict[str, None] = {}
     excluded: set[str] = set()

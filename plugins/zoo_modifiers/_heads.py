@@ -19,6 +19,8 @@ class Heads(nn.ModuleDict):
     `TaskChoice` takes them apart. With `task` set, only that head is computed.
     """
 
+    zoo_walks = False  # the forward goes by the names in `sizes`, so that more may be registered beside the heads
+
     def __init__(self, layers: Mapping[str, nn.Module], sizes: Mapping[str, int], dim: int) -> None:
         super().__init__(layers)
         self.sizes = dict(sizes)
@@ -28,7 +30,7 @@ class Heads(nn.ModuleDict):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.task is not None:
             return self[self.task](*args, **kwargs)  # type: ignore[no-any-return]
-        return torch.cat([head(*args, **kwargs) for head in self.values()], self.dim)
+        return torch.cat([self[name](*args, **kwargs) for name in self.sizes], self.dim)
 
 
 class TaskChoice(zoo.Mixin):
@@ -41,14 +43,15 @@ class TaskChoice(zoo.Mixin):
         sizes = several[0].sizes
         if task is not None and task not in sizes:
             raise zoo.OptionError(f"there is no head '{task}'; the heads: {', '.join(sizes)}")
+        if task is None:
+            return _apart(super().forward(*args, **kwargs), sizes, several[0].dim)  # type: ignore[misc]
         for heads in several:
             heads.task = task
         try:
-            output = super().forward(*args, **kwargs)  # type: ignore[misc]
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
         finally:
             for heads in several:
                 heads.task = None  # or one failing call would choose for the next
-        return output if task is not None else _apart(output, sizes, several[0].dim)
 
 
 def _apart(output: Any, sizes: Mapping[str, int], dim: int) -> Any:

@@ -20,19 +20,25 @@ def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zo
     """
     from torch import nn
 
-    terms = [at] if isinstance(at, str) else list(at)
-    slots = [slot for term in terms for slot in zoo.sites_of(model).get(f"{term}_drop", ())]
+    slots: dict[str, None] = {}
+    for path, module in zoo.select(model, at).items():
+        if own := _slots(model, path):
+            slots.update(dict.fromkeys(own))
+        elif there := module if isinstance(module, nn.Dropout) else _in_front(model, path):
+            there.p = p
+        else:
+            model = zoo.insert_before(model, path, nn.Dropout(p))
     for slot in slots:
         path, _, rate = slot.partition(":")
         setattr(model.get_submodule(path), rate or "p", p)
-    rest = [term for term in terms if f"{term}_drop" not in zoo.sites_of(model)]
-    for path, module in zoo.select(model, rest).items() if any(not t.startswith("!") for t in rest) else ():
-        own = module if isinstance(module, nn.Dropout) else _in_front(model, path)
-        if own is None:
-            model = zoo.insert_before(model, path, nn.Dropout(p))
-        else:
-            own.p = p
     return model
+
+
+def _slots(model: nn.Module, path: str) -> tuple[str, ...]:
+    """The arch's own dropouts in front of the site that this path is."""
+    sites = zoo.sites_of(model)
+    named = [name for name, paths in sites.items() if path in paths and f"{name}_drop" in sites]
+    return sites[f"{named[0]}_drop"] if named else ()
 
 
 def _in_front(model: nn.Module, path: str) -> nn.Dropout | None:

@@ -38,14 +38,18 @@ def heads(model: nn.Module, /, at: zoo.Where = "head", **sizes: Annotated[int, G
         raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(model.zoo_heads_at)}; add to those")  # type: ignore[arg-type]
     for path in paths:
         old = model.get_submodule(path)
-        there = dict(old.items()) if isinstance(old, Heads) else {}
-        if twice := sizes.keys() & there.keys():
-            raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
-        make = _maker(next(iter(there.values()), old), zoo.width_of(model))
-        had = old.sizes if isinstance(old, Heads) else {}
-        layers = {**there, **{name: make(size) for name, size in sizes.items()}}
+        if isinstance(old, Heads):
+            if twice := sizes.keys() & old.sizes.keys():
+                raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
+            make = _maker(old[next(iter(old.sizes))], None)
+            for name, size in sizes.items():
+                zoo.add(model, path, name, make(size))
+            old.sizes = {**old.sizes, **sizes}
+            continue
+        make = _maker(old, zoo.width_of(model))
+        layers = {name: make(size) for name, size in sizes.items()}
         dim = -1 if isinstance(next(iter(layers.values())), nn.Linear) else 1
-        model = zoo.replace(model, path, Heads(layers, {**had, **sizes}, dim))
+        model = zoo.replace(model, path, Heads(layers, sizes, dim))
     return zoo.become(model, "", TaskChoice, zoo_heads_at=paths)
 
 
@@ -90,7 +94,7 @@ def _check_names(sizes: dict[str, int]) -> None:
         reason = ""
         if not name.isidentifier() or keyword.iskeyword(name):
             reason = "Python can't take it for a name"
-        elif hasattr(nn.ModuleDict, name) or name in ("training", "sizes", "task"):
+        elif hasattr(nn.ModuleDict, name) or name in ("training", "sizes", "task", "dim"):
             reason = "nn.ModuleDict has an attribute of that name"
         if reason:
             other = f"{name}_head" if name.isidentifier() else re.sub(r"\W", "_", name)
