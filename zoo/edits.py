@@ -28,8 +28,8 @@ _HOOK_FLAGS = ("_forward_pre_hooks_with_kwargs", "_forward_hooks_with_kwargs", "
 def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
     """Put a layer in the place of the module at `path`, in all places where that module stands.
 
-    The layer takes over mode, device, dtype and the users' hooks of what it replaces. With `path=""` the layer is the
-    new root, and is what comes back.
+    The layer takes over mode, device, dtype and the users' hooks of what it replaces, and what was inserted before and
+    after it. With `path=""` the layer is the new root, and is what comes back.
     """
     old = _at(model, path)
     if old is not layer:
@@ -37,12 +37,24 @@ def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
         _match(model, path, layer)
         _hand_over_hooks(old, layer)
     if old is model:
-        return layer
+        return _hand_over_insertions(layer, path, old, layer)
     # Not inside the new layer: one that wraps the old module must go on holding it.
     inside = {id(m) for m in layer.modules()} - {id(m) for m in old.modules()}
     for parent, name in _places(model, old):
         if id(parent) not in inside:
             setattr(parent, name, layer)
+    return _hand_over_insertions(model, path, old, layer)
+
+
+def _hand_over_insertions(model: nn.Module, path: str, old: nn.Module, new: nn.Module) -> nn.Module:
+    """What was inserted stands before or after the place, whatever stands there; unless the old one is still inside."""
+    if old is new or any(module is old for module in new.modules()):
+        return model
+    for mixin in reversed(parts_of(type(old))[1]):
+        if mixin in (Before, After):
+            layers = list(getattr(old, mixin.child))
+            for layer in layers if mixin is After else reversed(layers):
+                _insert(model, path, layer, mixin, first=mixin is Before)
     return model
 
 

@@ -37,8 +37,8 @@ def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None
     """
     terms = [where] if isinstance(where, str) else list(where)
     everything = dict(places(model))
-    if not terms or (kind is None and all(term.startswith("!") for term in terms)):
-        raise OptionError(f"at={where!r} names no place; write what to include first, as in at=[layer4.*, !layer4.0]")
+    if not terms:
+        raise OptionError("at=[] names no place; write one, as in at=head, or leave it out")
     wanted = kind if kind is None or not isinstance(kind, (type, tuple)) else _is_a(kind)
     included: dict[str, None] = {}
     excluded: set[str] = set()

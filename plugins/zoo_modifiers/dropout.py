@@ -20,6 +20,8 @@ def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zo
     """
     from torch import nn
 
+    if at and all(term.startswith("!") for term in ([at] if isinstance(at, str) else at)):
+        raise zoo.OptionError("dropout needs a place to be put at, and not only what to leave out, as in [head, !fc]")
     slots: dict[str, None] = {}
     for path, module in zoo.select(model, at).items():
         if own := _slots(model, path):
