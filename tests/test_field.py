@@ -1,0 +1,134 @@
+"""The four modifiers on the smallest model of each of timm's files, for real: forward, backward, weights, copies."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm.layers.create_act import _ACT_LAYER_DEFAULT
+from timm.models._registry import _module_to_models
+from torch import nn
+
+import zoo
+
+SMALLEST = """
+beit_base_patch16_224 halonet_h1 test_byobnet cait_xxs24_224 coat_tiny convit_tiny convmixer_768_32
+test_convnext cpubone_nano crossvit_tiny_240 csatv2 cs3darknet_focus_s cspnext_tiny davit_tiny deepseek_vit_412m
+deit_tiny_patch16_224 densenet121 dla46x_c dpn48b edgenext_xx_small efficientformer_l1 efficientformerv2_s0
+test_efficientnet efficientvim_m1 efficientvit_b0 efficientvit_m0 vit_tiny_patch16_dinov3_qkvb fasternet_t0
+fastvit_t8 focalnet_tiny_srf gcvit_xxtiny gemma4_vit_167m ghostnet_050 hardcorenas_b hgnetv2_b0 hiera_tiny_224
+sam2_hiera_tiny hrnet_w18_small iformer_t inception_next_atto inception_resnet_v2 inception_v3 inception_v4
+lcnetv2_small levit_128s lowformer_b0 test_mambaout test_coatnet poolformerv2_s12 gmlp_ti16_224
+mobilenetv3_small_050 mobilenetv5_base mobilevit_xxs mvitv2_tiny naflexvit_base_patch16_parfac_gap nasnetalarge
+nest_tiny nextvit_small test_nfnet pit_ti_224 pnasnet5large pvt_v2_b0 qwen3_vit_88m rdnet_tiny regnetx_002
+repghostnet_050 repvit_m1 res2next50 resnest14d test_resnet resnetv2_18 rexnet_100 selecsls42 legacy_seresnet18
+sequencer2d_s shvit_s1 skresnet18 starnet_s050 swiftformer_xs swin_tiny_patch4_window7_224
+swinv2_tiny_window16_256 swinv2_cr_tiny_224 tiny_vit_5m_224 tnt_s_legacy_patch16_224 tresnet_m twins_svt_small
+vgg11 visformer_tiny test_vit vit_tiny_r_s16_p8_224 test_vit_relpos samvit_base_patch16_224 vitamin_small_224
+volo_d1_224 ese_vovnet19b_slim_dw legacy_xception xception41p xcit_nano_12_p8_224
+""".split()
+# Of every family, the ones that are quick go into the default run.
+QUICK = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_byobnet", "test_nfnet", "test_coatnet")
+MODS = ("dropout(0.2)", "act(mish)", "bn(eps=1e-4)", "heads(a=3, b=1)")
+
+
+def marked(names: list[str]) -> list[Any]:
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.slow
+def test_the_list_has_a_model_of_every_file() -> None:
+    files = {file for file, names in _module_to_models.items() if names & set(timm.list_models())}
+    assert {file for file, names in _module_to_models.items() if names & set(SMALLEST)} == files
+    assert len(files) == len(SMALLEST)
+
+
+def tensors(output: Any) -> list[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        return [output]
+    return [t for value in (output.values() if isinstance(output, dict) else output) for t in tensors(value)]
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
+
+
+def run(model: nn.Module, x: torch.Tensor) -> Any:
+    with torch.no_grad():
+        return model.eval()(x)
+
+
+@pytest.mark.parametrize("name", marked(SMALLEST))
+def test_the_four_modifiers(name: str) -> None:
+    base = zoo.create(name)
+    x = torch.randn(2, *base.pretrained_cfg["input_size"])
+    plain = run(base, x)
+    applied = 0
+    for mod in MODS:
+        try:
+            model = zoo.create(f"{name}+{mod}")
+        except zoo.NotApplicableError:
+            continue
+        applied += 1
+        assert type(model).__name__ == type(base).__name__
+        if mod == "dropout(0.2)":
+            model.load_state_dict(base.state_dict())
+            assert same(run(model, x), plain), "dropout in eval mode is neutral"
+        check_keys(base, model, mod)
+        check_copies(model, x)
+        check_backward(model, x)
+    assert applied >= 2, "at least dropout and heads"
+
+
+def check_keys(base: nn.Module, model: nn.Module, mod: str) -> None:
+    old, new = base.state_dict(), model.state_dict()
+    if not mod.startswith("heads"):
+        assert list(new) == list(old)
+        base.load_state_dict(new)
+        model.load_state_dict(old)
+        return
+    heads = [path for path, _ in zoo.select(model, "Heads").items()]
+    gone = [key for key in old if key not in new]
+    assert all(
+        key.startswith(tuple(f"{path}." for path in heads)) for key in [*gone, *(k for k in new if k not in old)]
+    )
+    assert all(new[key].shape == old[key].shape for key in new if key in old)
+
+
+def check_copies(model: nn.Module, x: torch.Tensor) -> None:
+    before = run(model, x)
+    assert same(run(copy.deepcopy(model), x), before)
+    assert same(run(pickle.load(io.BytesIO(pickle.dumps(model))), x), before)
+
+
+def check_backward(model: nn.Module, x: torch.Tensor) -> None:
+    outputs = tensors(model.train()(x))
+    assert all(torch.isfinite(output).all() for output in outputs)
+    sum(output.float().mean() for output in outputs).backward()  # type: ignore[union-attr]
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert grads
+    assert all(torch.isfinite(grad).all() for grad in grads)
+
+
+@pytest.mark.parametrize("name", marked(SMALLEST))
+def test_the_activation_that_it_has_is_neutral(name: str) -> None:
+    base = zoo.create(name)
+    try:
+        first = zoo.changes(zoo.create(f"{name}+act(mish)", device="meta"))
+    except zoo.NotApplicableError:
+        return
+    layers = {type(base.get_submodule(change.path)) for change in first if change.what == "replaced"}
+    known = [word for word, layer in _ACT_LAYER_DEFAULT.items() if layer in layers]
+    if len(layers) != 1 or not known:
+        return  # several activations, or one that timm has no name for: nothing would be neutral
+    x = torch.randn(2, *base.pretrained_cfg["input_size"])
+    torch.manual_seed(1)
+    plain = run(base, x)
+    model = zoo.modify(base, f"act({known[0]})")
+    torch.manual_seed(1)
+    assert same(run(model, x), plain)
