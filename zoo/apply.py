@@ -13,10 +13,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .blueprint import Trace, is_live, with_trace
-from .declare import Modifier, Where
+from .declare import Modifier
 from .errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
 from .info import Change, Info, attach, info_of
-from .options import Bound, options_of
+from .options import Bound, options_of, takes_where
 from .record import Snapshot, brief, broken_promise, compare
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _call(step: Step, model: nn.Module) -> Any:
     try:
         return step.modifier.apply(model, **step.bound.values)
     except NoEffectError as error:
-        selectors = [o.name for o in options_of(step.modifier.apply, 1) if o.annotation == Where]
+        selectors = [o.name for o in options_of(step.modifier.apply, 1) if takes_where(o)]
         if any(name in step.bound.written for name in selectors):
             raise
         # The user wrote no selector, so the model is to blame and not his words.

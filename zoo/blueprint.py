@@ -225,4 +225,4 @@ def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> boo
         return "forward" in noted
     if what in ("replaced", "removed", "already", "no longer"):
         return any(not name.startswith("_") and name != "training" for name in noted)
-    return None if what.startswith("hook") or what == "added" else what in noted
+    return None if what.startswith(("hook", "added", "zoo_")) else what in noted

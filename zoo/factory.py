@@ -19,6 +19,7 @@ from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
 from .info import Changes, Info, changes, info_of
+from .optimizers import Saved, as_list, follow, named
 from .options import bind, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
 from .registry import Registry, default_registry
@@ -28,6 +29,7 @@ from .values import Call
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,24 @@ def create(
     return model if meta and dtype is None else model.to(device=device, dtype=dtype)
 
 
-def modify(model: nn.Module, mods: str | Spec, *, copy: bool = False, registry: Registry | None = None) -> nn.Module:
+def modify(
+    model: nn.Module,
+    mods: str | Spec,
+    *,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
+    group: int | Mapping[str, Any] | None = None,
+    copy: bool = False,
+    registry: Registry | None = None,
+) -> nn.Module:
     """Apply modifiers, such as `"dropout(0.2)+act(silu)"`, to a live module, made by the zoo or not.
 
-    Returns the model; it is a new object only where the root itself was replaced. copy: leave the original alone.
-    When a modifier raises, the model is as it was before the call.
+    optimizer: one or several that train the model. New parameters join the group of their neighbours, or `group`: the
+        index of a group of the first optimizer, or the options of a new one. Removed ones leave, and the state of all
+        others stays.
+    copy: leave the original alone.
+
+    Returns the model; it is a new object only where the root itself was replaced. When anything raises, model and
+    optimizers are as they were before the call (but for what a modifier wrote into tensors).
     """
     registry = registry or default_registry()
     given, model = model, getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
@@ -89,10 +104,22 @@ def modify(model: nn.Module, mods: str | Spec, *, copy: bool = False, registry: 
     calls = read_mods(mods) if isinstance(mods, str) else mods.parts
     steps = _steps(calls, registry, "+".join(map(str, calls)))
     spec = info.spec + [step.bound.call for step in steps]
+    optimizers = as_list(optimizer)
+    if copy and optimizers:
+        raise OptionError("copy=True leaves the original and its optimizer alone; make an optimizer for the copy")
     with registry.lock:
         blueprint = _blueprint_of(info, registry)
         target = copying.deepcopy(model) if copy else model
-        result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None)
+        start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
+        result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
+        try:
+            if optimizers:
+                follow(optimizers, old, named(result), group)
+        except BaseException:
+            start.restore()
+            for one in saved:
+                one.restore()
+            raise
     return given if result is model else result
 
 

@@ -202,6 +202,11 @@ def _is_default(value: Any, option: Option) -> bool:
         return False
 
 
+def takes_where(option: Option) -> bool:
+    """Whether an option is a selector."""
+    return option.annotation == Where or Where in get_args(option.annotation)
+
+
 def _mentions(annotation: Any, kind: type) -> bool:
     return annotation is kind or any(_mentions(arg, kind) for arg in get_args(annotation))
 

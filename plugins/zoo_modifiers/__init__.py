@@ -8,9 +8,9 @@ from .act import act
 from .bn import bn
 from .dropout import dropout
 from .heads import heads
-from .replace import replace
+from .structure import append, prepend, remove, replace, set_
 
 
 @zoo.hookimpl
 def zoo_modifiers() -> list[zoo.Modifier]:
-    return [act, bn, dropout, heads, replace]
+    return [act, append, bn, dropout, heads, prepend, remove, replace, set_]

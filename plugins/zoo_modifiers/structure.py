@@ -1,0 +1,136 @@
+"""Layers added to a model, taken out of it, or given other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import zoo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@zoo.modifier(examples=["append(head, Dropout(0.1))"])
+def append(
+    model: nn.Module, /, site: zoo.Where | None = None, layer: zoo.Layer | None = None, **parts: zoo.Layer
+) -> nn.Module:
+    """A layer behind each site: `append(layers3, Dropout(0.5))`.
+
+    In a Sequential it becomes the last element, otherwise it runs after the module. With a name of its own,
+    `append(layers4=Sequential(BatchNorm1d(2), Linear(2, 1)))`, it is a new part of the model behind the last one.
+    """
+    from ._tail import Tail
+
+    if (site is None) != (layer is None) or (site is None and not parts):
+        raise zoo.OptionError("append takes a site and a layer, or name=layer, as in append(head, Dropout(0.5))")
+    if site is not None and layer is not None:
+        model = _put(model, site, layer, first=False)
+    for name, part in parts.items():
+        zoo.add(model, "", name, part.build())
+        tail = (*getattr(model, "zoo_tail", ()), name)
+        zoo.become(model, "", Tail, zoo_tail=tail)
+    return model
+
+
+@zoo.modifier(examples=["prepend(head, Dropout(0.1))"])
+def prepend(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer) -> nn.Module:
+    """A layer in front of each site: in a Sequential its first element, otherwise it runs before the module."""
+    return _put(model, site, layer, first=True)
+
+
+def _put(model: nn.Module, site: zoo.Where, layer: zoo.Layer, first: bool) -> nn.Module:
+    from torch import nn
+
+    for path, module in zoo.select(model, site).items():
+        if type(module) is nn.Sequential:
+            taken = module._modules
+            key = next(k for k in map(str, range(len(taken), 2 * len(taken) + 1)) if k not in taken)
+            zoo.add(model, path, key, layer.build(), first)
+        else:
+            put = zoo.insert_before if first else zoo.insert_after
+            model = put(model, path, layer.build())
+    return model
+
+
+@zoo.modifier(examples=["remove(head)"])
+def remove(model: nn.Module, /, site: zoo.Where) -> nn.Module:
+    """Take modules out. An Identity stays in the place of each, so that the names of the others stand."""
+    for path in _topmost(zoo.select(model, site)):
+        model = zoo.remove(model, path)
+    return model
+
+
+@zoo.modifier(examples=["replace(head, Identity())"])
+def replace(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer, keep_weights: bool = False) -> nn.Module:
+    """Put a layer in the place of every module that `site` names, a fresh one each: `replace(act1, PReLU(64))`.
+
+    keep_weights: copy every parameter and buffer of the old one that has its name and shape in the new one.
+    """
+    for path in _topmost(zoo.select(model, site)):
+        new = layer.build()
+        if keep_weights:
+            _copy_weights(model.get_submodule(path), new, path)
+        model = zoo.replace(model, path, new)
+    return model
+
+
+def _topmost(paths: dict[str, nn.Module]) -> list[str]:
+    """Those that aren't inside another."""
+    tops: list[str] = []
+    for path in paths:
+        if not any(top == "" or path.startswith(f"{top}.") for top in tops):
+            tops.append(path)
+    return tops
+
+
+def _copy_weights(old: nn.Module, new: nn.Module, path: str) -> None:
+    import torch
+
+    theirs = old.state_dict()
+    ours = {name: value for name, value in new.state_dict().items() if name in theirs}
+    fitting = [name for name, value in ours.items() if value.shape == theirs[name].shape]
+    if not fitting:
+        raise zoo.ShapeError(f"keep_weights: nothing of '{path}' ({type(old).__name__}) fits into {type(new).__name__}")
+    with torch.no_grad():
+        for name in fitting:
+            if not theirs[name].is_meta:
+                ours[name].copy_(theirs[name])
+
+
+# What can soundly be changed on a module that stays, and what it has to be.
+_SETTABLE: dict[str, Callable[[Any], bool]] = {
+    "eps": lambda v: _number(v) and v > 0,
+    "momentum": lambda v: v is None or (_number(v) and 0 <= v <= 1),
+    "p": lambda v: _number(v) and 0 <= v <= 1,
+    "negative_slope": lambda v: _number(v),
+    "inplace": lambda v: isinstance(v, bool),
+}
+
+
+@zoo.modifier(name="set", examples=["set(BatchNorm2d, eps=1e-3)"])
+def set_(model: nn.Module, /, site: zoo.Where, **options: float | bool | None) -> nn.Module:
+    """Other numbers for modules that stay: `eps`, `momentum`, `p`, `negative_slope`, `inplace`.
+
+    Other options are refused: sizes would need other weights, and the rest takes part in how a module was built.
+    """
+    if not options:
+        raise zoo.OptionError("set needs at least one option=value, as in set(bn1, eps=1e-3)")
+    for name, value in options.items():
+        if name not in _SETTABLE:
+            raise zoo.OptionError(
+                f"set can't change '{name}' in place, since weights or structure may hang on it; "
+                f"it takes {', '.join(_SETTABLE)}; for others write replace(site, layer)"
+            )
+        if not _SETTABLE[name](value):
+            raise zoo.OptionError(f"set: {name}={value} is out of range")
+    for path, module in zoo.select(model, site).items():
+        for name, value in options.items():
+            if not hasattr(module, name):
+                raise zoo.NotApplicableError(f"'{path}' ({type(module).__name__}) has no '{name}' to set")
+            setattr(module, name, value)
+    return model
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,111 @@
+"""Optimizers that follow an edit: removed parameters leave, new ones join their neighbours' group, the rest stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from .errors import OptionError
+
+Group = dict[str, Any]
+Names = Mapping[str, nn.Parameter]
+
+
+def as_list(optimizer: Optimizer | Sequence[Optimizer] | None) -> list[Optimizer]:
+    """None, one or several, as a list."""
+    if optimizer is None:
+        return []
+    return [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+
+
+def named(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters by name, the second names of tied ones too."""
+    return dict(model.named_parameters(remove_duplicate=False))
+
+
+class Saved:
+    """An optimizer at one moment, to go back to."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.groups = [(group, dict(group), list(group["params"])) for group in optimizer.param_groups]
+        self.state = {p: dict(s) if isinstance(s, dict) else s for p, s in optimizer.state.items()}
+
+    def restore(self) -> None:
+        self.optimizer.param_groups[:] = [group for group, _, _ in self.groups]
+        for group, content, params in self.groups:
+            group.clear()
+            group.update(content)
+            group["params"][:] = params
+        self.optimizer.state.clear()
+        self.optimizer.state.update(self.state)
+
+
+def follow(optimizers: list[Optimizer], old: Names, new: Names, group: int | Mapping[str, Any] | None = None) -> None:
+    """Make optimizers of a model's parameters `old` those of the parameters `new`.
+
+    A new parameter joins the group of the one whose place it took, else of the nearest by name; or the group that the
+    caller names: its index in the first optimizer, or the options of a new group. Frozen ones stay out. The state of
+    all others is untouched. Raises OptionError for an optimizer that holds nothing of the model.
+    """
+    homes = {id(p): group for o in optimizers for group in o.param_groups for p in group["params"]}
+    _check(optimizers, old)
+    staying = {id(p) for p in new.values()}
+    gone = {id(p) for p in old.values()} - staying
+    held = {id(p) for p in old.values()}
+    fresh = {id(p): (name, p) for name, p in reversed(list(new.items())) if id(p) not in held and p.requires_grad}
+    chosen = _chosen(optimizers[0], group) if fresh and group is not None else None
+    for name, parameter in reversed(list(fresh.values())):
+        home = chosen or _nearest(name, old, homes)
+        home["params"].append(parameter)
+    for optimizer in optimizers:
+        for one in optimizer.param_groups:
+            one["params"][:] = [p for p in one["params"] if id(p) not in gone]
+        for parameter in [p for p in optimizer.state if id(p) in gone]:
+            del optimizer.state[parameter]
+
+
+def _check(optimizers: list[Optimizer], old: Names) -> None:
+    held = {id(p) for p in old.values()}
+    for optimizer in optimizers:
+        kind = type(optimizer).__name__
+        if hasattr(optimizer, "_params"):
+            raise OptionError(f"{kind} keeps one flat state for all its parameters and can't follow; make a new one")
+        if not any(id(p) in held for group in optimizer.param_groups for p in group["params"]):
+            raise OptionError(f"this {kind} holds no parameter of the model; give the one that trains it")
+
+
+def _chosen(optimizer: Optimizer, group: int | Mapping[str, Any]) -> Group:
+    """The group that the caller named, or a new one with these options."""
+    if isinstance(group, int):
+        if not -len(optimizer.param_groups) <= group < len(optimizer.param_groups):
+            raise OptionError(f"group={group}, but the optimizer has {len(optimizer.param_groups)} parameter groups")
+        return optimizer.param_groups[group]
+    unknown = [key for key in group if key not in optimizer.defaults]
+    if unknown:
+        raise OptionError(f"group: {type(optimizer).__name__} has no option '{unknown[0]}'")
+    made = {**optimizer.defaults, **group, "params": []}
+    optimizer.param_groups.append(made)
+    return made
+
+
+def _nearest(name: str, old: Names, homes: Mapping[int, Group]) -> Group:
+    """The group of the parameter of this name, else of the one whose path agrees longest from the front."""
+    parts = name.split(".")
+    best, most = next(iter(homes.values())), -1
+    for other, parameter in old.items():
+        if id(parameter) not in homes:
+            continue
+        agreeing = 0
+        for a, b in zip(parts, other.split("."), strict=False):
+            if a != b:
+                break
+            agreeing += 1
+        kind = parts[-1] == other.split(".")[-1]  # a bias goes with a bias where both are near
+        score = 2 * agreeing + kind if other != name else 10_000
+        if score >= most:
+            best, most = homes[id(parameter)], score
+    return best
