@@ -64,8 +64,8 @@ def follow(optimizers: list[Optimizer], old: Names, new: Names, group: int | Map
     for optimizer in optimizers:
         for one in optimizer.param_groups:
             one["params"][:] = [p for p in one["params"] if id(p) not in gone]
-        for parameter in [p for p in optimizer.state if id(p) in gone]:
-            del optimizer.state[parameter]
+        for stale in [p for p in optimizer.state if id(p) in gone]:
+            del optimizer.state[stale]
 
 
 def _check(optimizers: list[Optimizer], old: Names) -> None:
