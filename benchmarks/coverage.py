@@ -73,7 +73,7 @@ def run(names: Iterable[str], jobs: int) -> None:
     with (
         Progress() as progress,
         RESULTS.open("a") as out,
-        ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=100) as pool,
+        ProcessPoolExecutor(jobs, mp_context=spawn) as pool,
     ):
         task = progress.add_task("archs", total=len(left))
         for future in as_completed([pool.submit(try_arch, name) for name in left]):

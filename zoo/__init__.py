@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .declare import arch as arch
     from .declare import family as family
     from .declare import modifier as modifier
+    from .differences import diff as diff
+    from .differences import verify as verify
     from .edits import add as add
     from .edits import become as become
     from .edits import insert_after as insert_after
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "mixins": "Mixin",
     "declare": "Arch Family Modifier Where arch family modifier",
+    "differences": "diff verify",
     "edits": "add become insert_after insert_before remove replace",
     "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError ShapeError SpecError "
     "UnknownNameError ZooError",

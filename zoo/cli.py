@@ -76,6 +76,30 @@ def show(spec: str, as_json: bool) -> None:
     _echo_lines(lines)
 
 
+@main.command("diff")
+@click.argument("a")
+@click.argument("b")
+@click.option("--json", "as_json", is_flag=True, help="One array of objects, one for each difference.")
+def diff_(a: str, b: str, as_json: bool) -> None:
+    """What differs between two specs: structure, options and shapes. What repeats is folded."""
+    from rich.console import Console
+    from rich.text import Text
+
+    import zoo
+
+    found = zoo.diff(a, b)
+    if as_json:
+        _echo_json([{"name": one.path} | asdict(one) for one in found])
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    head, *rows = str(found).split("\n")
+    console.print(Text(printable(head), style="bold"))
+    for row in rows:
+        console.print(
+            Text(printable(row), style="green" if "only in b" in row else "red" if "only in a" in row else "yellow")
+        )
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One array of objects, each with a name.")
 @click.option("-v", "--verbose", is_flag=True, help="With the traceback of each plugin that failed.")
