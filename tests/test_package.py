@@ -40,7 +40,9 @@ ORDER = [
     "blueprint",
     "shapes",
     "apply",
+    "optimizers",
     "factory",
+    "differences",
     "listing",
     "cli",
 ]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,21 +60,19 @@ class Differences(tuple[Difference, ...]):
         return made
 
     def lines(self) -> list[tuple[str, str, int]]:
-        """Rows of (paths, words, how many), equal differences at numbered siblings folded into one."""
-        rows: dict[tuple[str, str], list[str]] = {}
+        """Rows of (paths, words, how many): the same difference in many places is one row."""
+        rows: dict[str, list[str]] = {}
         for one in self:
-            rows.setdefault((re.sub(r"\d+", "#", one.path), one.words), []).append(one.path)
-        merged: dict[str, list[str]] = {}
-        for (_, words), paths in rows.items():
-            merged.setdefault(words, []).extend(paths)
-        return [(_span(paths), words, len(paths)) for words, paths in merged.items()]
+            rows.setdefault(one.words, []).append(one.path)
+        return [(_span(paths), words, len(paths)) for words, paths in rows.items()]
 
     def __str__(self) -> str:
         a, b = self.names
         if not self:
             return f"{a} and {b}: no difference"
         old, new = self.parameters
-        head = f"{a} → {b}: {len(self)} differences, {old:,} → {new:,} parameters"
+        count = "1 difference" if len(self) == 1 else f"{len(self)} differences"
+        head = f"{a} → {b}: {count}, {old:,} → {new:,} parameters"
         rows = self.lines()
         shown = [_row(*row) for row in rows[:MOST_SHOWN]]
         more = [f"  … and {len(rows) - MOST_SHOWN} more"] if len(rows) > MOST_SHOWN else []
