@@ -6,6 +6,7 @@ python benchmarks/bench.py [ARCH ...]
 from __future__ import annotations
 
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -95,6 +96,14 @@ def record(arch: str) -> float:
     return race(compared)[0]
 
 
+def listing() -> list[list[str]]:
+    """Whole processes: all names of the zoo, against timm's list of its own."""
+    ours = [sys.executable, "-c", "from zoo.cli import main; main(['list', 'archs'])"]
+    timms = [sys.executable, "-c", "import timm; print(timm.list_models())"]
+    taken = race(*(lambda c=command: subprocess.run(c, check=True, capture_output=True) for command in (ours, timms)))
+    return [["zoo list archs", f"{taken[0]:.2f} s", f"{taken[0] / taken[1]:.3f}"], ["timm", f"{taken[1]:.2f} s", "1"]]
+
+
 def table(title: str, head: list[str], rows: list[list[str]]) -> None:
     print(f"\n{title}")
     widths = [max(map(len, column)) for column in zip_longest(head, *rows, fillvalue="")]
@@ -122,6 +131,7 @@ def main(archs: list[str]) -> None:
         edited.append([arch, f"{1e3 * others:.2f} ms", f"{1e3 * ours:.2f} ms", f"{ours / others:.1f}"])
         cost = record(arch)
         recorded.append([arch, f"{1e3 * cost:.1f} ms", f"{100 * cost / plain:.1f} %"])
+    table("listing every name, whole process", ["command", "time", "of timm's"], listing())
     table("create, against timm and against timm edited by hand", ["arch", "timm", "bare", "variant"], created)
     table("swapping all activations", ["arch", "by hand", "zoo.modify", "ratio"], edited)
     table("the record of one modifier", ["arch", "time", "of timm's create"], recorded)

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import zoo
+from zoo.factory import layer_order
 
 # Millions of parameters, as timm's results tables have them.
 PUBLISHED = {
@@ -278,3 +279,18 @@ def test_variants_of_an_arch_come_from_one_blueprint() -> None:
     assert variants["bn(eps=1e-4)"].what == "53 × eps"
     refused = {v.name: v for v in zoo.list_variants("vit_tiny_patch16_224")}["bn(eps=1e-4)"]
     assert (refused.applies, refused.what) == (False, "this VisionTransformer has no BatchNorm")
+
+
+def test_the_order_of_layers_is_timms_own() -> None:
+    model = zoo.create("vit_tiny_patch16_224", device="meta")
+    layers = layer_order(model)
+    assert set(layers) == {name for name, _ in model.named_parameters()}
+    by_layer: dict[int, set[str]] = {}
+    for name, layer in layers.items():
+        by_layer.setdefault(layer, set()).add(".".join(name.split(".")[:2]) if "blocks" in name else name.split(".")[0])
+    assert by_layer[0] == {"cls_token", "pos_embed", "patch_embed"}
+    assert [by_layer[i + 1] for i in range(11)] == [{f"blocks.{i}"} for i in range(11)]
+    assert by_layer[12] == {"blocks.11", "norm"}, "the last norm goes with the last block"
+    assert (max(by_layer), by_layer[13]) == (13, {"head"})
+    with pytest.raises(zoo.ZooError, match="'simple' says nothing about the order of its layers"):
+        layer_order(zoo.create("simple"))

@@ -200,6 +200,7 @@ def trained(base: str) -> nn.Module:
         optimizer.zero_grad()
         (model(batch(base)) - 1).square().mean().backward()
         optimizer.step()
+    model.zero_grad()
     return model
 
 

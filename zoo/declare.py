@@ -38,6 +38,8 @@ class Arch:
         for a rate that the forward reads.
     sample: shape of one input without the batch dimension, or a function `model -> arguments` of a forward.
     width: a function of the model that gives the number of pooled features in front of the head.
+    order: a function of the model that gives each parameter's layer, counted from the input, for learning rates that
+        fall from layer to layer.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Arch:
     sample: Sample | Callable[[Any], Sample] | None = None
     examples: tuple[str, ...] = ()
     width: Callable[[Any], int | None] | None = None
+    order: Callable[[Any], Mapping[str, int]] | None = None
 
     @property
     def doc(self) -> str:

@@ -132,6 +132,15 @@ def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
         return _try_out(plan, blueprint)
 
 
+def layer_order(model: nn.Module, *, registry: Registry | None = None) -> dict[str, int]:
+    """Each parameter's layer, counted from the input, as the model's arch has it; ZooError where it says nothing."""
+    spec = spec_of(model)
+    found = None if spec.arch.name.startswith("?") else (registry or default_registry()).base(spec.base.arch).value
+    if not isinstance(found, Arch) or found.order is None:
+        raise ZooError(f"'{spec.base}' says nothing about the order of its layers")
+    return dict(found.order(model))
+
+
 def spec_of(model: nn.Module) -> Spec:
     """The canonical spec of a model that the zoo made or modified; ZooError for any other."""
     info = info_of(model)

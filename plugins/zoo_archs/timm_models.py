@@ -88,7 +88,7 @@ def timm_family(name: str, source: str | None) -> zoo.Arch | None:
         )
         return model
 
-    return zoo.Arch(name, build, sites, sample, width=width)
+    return zoo.Arch(name, build, sites, sample, width=width, order=order)
 
 
 @cache
@@ -120,6 +120,14 @@ def width(model: nn.Module) -> int | None:
     """The pooled features in front of the classifier; `num_features` is another number in 119 models."""
     found = getattr(model, "head_hidden_size", None)
     return found if isinstance(found, int) else None
+
+
+def order(model: nn.Module) -> dict[str, int]:
+    """Each parameter's layer by timm's own group matcher, the finest that it has."""
+    from timm.models import group_parameters
+
+    groups = group_parameters(model, model.group_matcher(coarse=False))  # type: ignore[operator]
+    return {name: layer for layer, names in enumerate(groups.values()) for name in names}
 
 
 def _existing(model: nn.Module, paths: Any) -> list[str]:

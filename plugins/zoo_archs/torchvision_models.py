@@ -55,7 +55,7 @@ def torchvision_family(name: str, source: str | None) -> zoo.Arch | None:
             options.setdefault("init_weights", True)  # what it does anyway, less the warning
         return builder(weights="DEFAULT" if pretrained else None, **options)
 
-    return zoo.Arch(name, build, sites, sample)
+    return zoo.Arch(name, build, sites, sample, order=order)
 
 
 def _check_options(name: str, builder: Callable[..., Any], options: dict[str, Any]) -> None:
@@ -90,6 +90,12 @@ def sites(model: nn.Module) -> dict[str, str]:
         if isinstance(getattr(model, "dropout", None), nn.Dropout):
             found["head_drop"] = "dropout"
     return found
+
+
+def order(model: nn.Module) -> dict[str, int]:
+    """Each parameter's layer: the place of its module among those with weights, in torchvision's own order."""
+    layers: dict[str, int] = {}
+    return {name: layers.setdefault(name.rpartition(".")[0], len(layers)) for name, _ in model.named_parameters()}
 
 
 def sample(model: nn.Module) -> tuple[Any, ...]:
