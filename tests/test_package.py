@@ -41,6 +41,7 @@ ORDER = [
     "shapes",
     "apply",
     "optimizers",
+    "carrying",
     "factory",
     "differences",
     "listing",

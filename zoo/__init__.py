@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .blueprint import functions_of as functions_of
     from .braces import expand as expand
+    from .carrying import Report as Report
+    from .carrying import carry as carry
     from .declare import Arch as Arch
     from .declare import Family as Family
     from .declare import Modifier as Modifier
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "mixins": "Mixin",
     "declare": "Arch Family Modifier Where arch family modifier",
+    "carrying": "Report carry",
     "differences": "diff verify",
     "edits": "add become insert_after insert_before remove replace",
     "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError ShapeError SpecError "

@@ -7,6 +7,7 @@ signatures, and the whole chain of modifiers on the arch's blueprint on the meta
 from __future__ import annotations
 
 import copy as copying
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import torch
 
 from .apply import Step, apply_steps
 from .blueprint import Blueprint, Trace, device_of, draw, introduce
+from .carrying import carry
 from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
@@ -50,6 +52,8 @@ def create(
     spec: str | Spec,
     pretrained: bool = False,
     *,
+    weights: nn.Module | Mapping[str, Any] | None = None,
+    strict: bool = True,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     registry: Registry | None = None,
@@ -59,6 +63,9 @@ def create(
 
     spec: text or a parsed spec, such as `"resnet18+act(silu)+dropout(0.2)"`.
     pretrained: load the arch's published weights before the modifiers are applied.
+    weights: another model or a state dict, whose weights the finished variant gets, by name.
+    strict: with weights, raise CheckpointError unless every one finds its place. Otherwise what fits is taken, the rest
+        is initialised, and a warning says which is which.
     device, dtype: where the model ends up and in what; `device="meta"` builds it without memory. Weights are drawn on
         the CPU, so that a seed gives the same ones everywhere.
     arch_options: go to the arch, as in `timm.create_model`. Those that a spec can hold become part of the model's spec.
@@ -66,9 +73,9 @@ def create(
     Raises SpecError, UnknownNameError, OptionError, NotApplicableError or NoEffectError before anything is built.
     """
     registry = registry or default_registry()
-    weights = {k: arch_options.pop(k) for k in RESERVED if k in arch_options} | {"pretrained": pretrained}
+    reserved = {k: arch_options.pop(k) for k in RESERVED if k in arch_options} | {"pretrained": pretrained}
     plan = plan_of(parse(spec), registry, arch_options)
-    sources = _sources(plan.arch, weights)
+    sources = _sources(plan.arch, reserved)
     with registry.lock:
         trace = _rehearse(plan, registry) if plan.steps else None
         meta = device is not None and torch.device(device).type == "meta"
@@ -76,6 +83,10 @@ def create(
         introduce(plan.arch, model, plan.spec.base, plan.obstacle)
         if plan.steps:
             model = apply_steps(model, plan.steps, plan.spec, trace)
+    if weights is not None:
+        report = carry(model, weights, strict=strict)
+        if not report.exact:
+            warnings.warn(f"weights for '{plan.spec}': {report}", stacklevel=2)
     return model if meta and dtype is None else model.to(device=device, dtype=dtype)
 
 
