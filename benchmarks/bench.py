@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.record import Snapshot, broken_promise, compare
+from zoo.promises import broken_promise
+from zoo.record import Snapshot, compare
 
 ARCHS = ["resnet18", "resnet50", "vit_base_patch16_224"]
 MODS = "act(silu)+dropout(0.2)"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import types
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import zoo_archs
+import zoo_modifiers as zoo_modifiers_plugin
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 import zoo
+from zoo.registry import Registry
 
 SPEC = "convnet(channels=8, depth=2, in_chans=1)"
 # What is done in the middle, in one call: a layer more, another head, another activation.
@@ -212,7 +216,11 @@ JOINING = [
     ),
     (decay_or_not, "replace(head, Linear(16, 10))", {"head.weight": DECAY, "head.bias": NO_DECAY}),
     (decay_or_not, "heads(a=2, b=3)", {"head.a.weight": DECAY, "head.a.bias": NO_DECAY, "head.b.bias": NO_DECAY}),
-    (decay_or_not, "append(head, Linear(10, 2))", {"head.zoo_after.0.weight": DECAY, "head.zoo_after.0.bias": NO_DECAY}),
+    (
+        decay_or_not,
+        "append(head, Linear(10, 2))",
+        {"head.zoo_after.0.weight": DECAY, "head.zoo_after.0.bias": NO_DECAY},
+    ),
     (decay_or_not, "append(tail=Linear(10, 2))", {"tail.weight": DECAY, "tail.bias": NO_DECAY}),
     (
         decay_or_not,
@@ -295,7 +303,7 @@ def test_frozen_ones_stay_out() -> None:
     """What the optimizer never held doesn't come in, be it frozen or left out on purpose."""
     model = zoo.create(SPEC)
     model.blocks[0].requires_grad_(False)
-    optimizer = AdamW([p for p in model.blocks[1].parameters()])
+    optimizer = AdamW(model.blocks[1].parameters())
     before = held(optimizer, model)[0]
     zoo.modify(model, "append(head, Dropout(0.1))+act(silu)", optimizer=optimizer)
     assert held(optimizer, model)[0] == before
@@ -328,14 +336,188 @@ def breaks_off(model: nn.Module, /) -> nn.Module:
     raise RuntimeError("broken")
 
 
-def registry() -> Any:
-    import types
+@zoo.hookimpl
+def zoo_modifiers() -> list[Any]:
+    return [frozen_tail, tied, breaks_off]
 
-    import zoo_archs
-    import zoo_modifiers
-    from zoo.registry import Plugin, Registry
 
-    own = types.ModuleType("own")
-    own.zoo_modifiers = zoo.hookimpl(lambda: [frozen_tail, tied, breaks_off])
-    plugins = [("zoo", zoo_archs), ("zoo", zoo_modifiers), ("own", own)]
-    return Registry([Plugin(owner, module=module) for owner, module in plugins])
+def own() -> Registry:
+    """The zoo's own plugins, and the modifiers above."""
+    module = types.ModuleType("own")
+    module.zoo_modifiers = zoo_modifiers
+    return Registry.of(zoo_archs, zoo_modifiers_plugin, module)
+
+
+def test_new_ones_that_are_frozen_stay_out() -> None:
+    model = zoo.create(SPEC)
+    optimizer = AdamW(model.parameters())
+    with_tail = zoo.modify(model, "frozen_tail", optimizer=optimizer, registry=own())
+    assert held(optimizer, with_tail)[0][-2:] == ["learns.weight", "learns.bias"]
+    assert not any(name.startswith("frozen") for name in held(optimizer, with_tail)[0])
+
+
+def test_a_tied_one_joins_once() -> None:
+    model = zoo.create(SPEC)
+    optimizer = AdamW(model.parameters())
+    zoo.modify(model, "tied", optimizer=optimizer, registry=own())
+    assert sorted(held(optimizer, model)[0][-3:]) == ["one.bias", "one.weight", "two.bias"]
+
+
+def test_one_that_still_stands_elsewhere_stays() -> None:
+    """Of two layers that share a weight one goes: the weight is still trained, with its state."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.randn(2, 4)).sum().backward()
+    optimizer.step()
+    momentum = optimizer.state[model[0].weight]["momentum_buffer"]
+    zoo.modify(model, "replace('2', Linear(4, 4, bias=False))", optimizer=optimizer)
+    assert optimizer.state[model[0].weight]["momentum_buffer"] is momentum
+    assert sorted(held(optimizer, model)[0]) == ["0.bias", "0.weight", "2.weight"]
+
+
+def test_parameters_of_others_are_let_be() -> None:
+    """An optimizer that also trains something that isn't the model's, such as a loss with weights."""
+    model, other = zoo.create(SPEC), nn.Linear(2, 2)
+    optimizer = SGD([{"params": other.parameters()}, {"params": model.parameters()}], lr=0.1)
+    zoo.modify(model, EDIT, optimizer=optimizer)
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in other.parameters()]
+    assert sorted(held(optimizer, model)[1]) == sorted(params(model))
+
+
+def test_names_in_the_groups_follow() -> None:
+    """torch keeps the names that an optimizer is given, in step with the parameters."""
+    model = zoo.create(SPEC)
+    optimizer = AdamW(model.named_parameters(), lr=1e-2)
+    zoo.modify(model, EDIT, optimizer=optimizer)
+    assert optimizer.param_groups[0]["param_names"] == held(optimizer, model)[0]
+    zoo.modify(model, "append(tail=Linear(10, 2))", optimizer=optimizer, group={"lr": 0.5})
+    assert [group["param_names"] for group in optimizer.param_groups] == held(optimizer, model)
+
+
+# --- refused, and then nothing has happened ----------------------------------------------------------------------
+
+_FLAT = "LBFGS keeps one flat state for all its parameters and can't follow; make a new one"
+_NONE = "this SGD holds no parameter of the model; give the one that trains it"
+_COPY = "copy=True leaves the original and its optimizer alone; make an optimizer for the copy"
+Made = Callable[[nn.Module], list[Optimizer]]
+
+
+def two(model: nn.Module) -> list[Optimizer]:
+    return [SGD(trunk_and_head(model)[:1], lr=0.1, momentum=0.9), AdamW(model.head.parameters())]
+
+
+def groups(model: nn.Module) -> list[Optimizer]:
+    return [SGD(trunk_and_head(model), lr=0.1, momentum=0.9)]
+
+
+REFUSED: dict[str, tuple[Made, str, dict[str, Any], type[Exception], str]] = {
+    "fails half-way": (
+        two,
+        "append(blocks.0, BatchNorm2d(8))+breaks_off",
+        {},
+        zoo.PluginError,
+        "modifier 'breaks_off' of zoo raised RuntimeError: broken",
+    ),
+    "fails at the second part": (
+        groups,
+        "replace(head, Linear(16, 3))+replace(blocks.0.act, Linear(2, 2), keep_weights=True)",
+        {},
+        zoo.ShapeError,
+        "keep_weights: nothing of 'blocks.0.act' (ReLU) fits into Linear",
+    ),
+    "nothing to set": (
+        groups,
+        "replace(head, Linear(16, 3))+set(head, eps=0.1)",
+        {},
+        zoo.NotApplicableError,
+        "'head' (Linear) has no 'eps' to set",
+    ),
+    "LBFGS": (lambda m: [torch.optim.LBFGS(m.parameters())], EDIT, {}, zoo.OptionError, _FLAT),
+    "LBFGS beside another": (
+        lambda m: [*groups(m), torch.optim.LBFGS(m.parameters())],
+        EDIT,
+        {},
+        zoo.OptionError,
+        _FLAT,
+    ),
+    "another model's": (lambda m: [SGD(zoo.create(SPEC).parameters(), 0.1)], EDIT, {}, zoo.OptionError, _NONE),
+    "another model's beside its own": (
+        lambda m: [*two(m), SGD(zoo.create(SPEC).parameters(), 0.1)],
+        EDIT,
+        {},
+        zoo.OptionError,
+        _NONE,
+    ),
+    "copy": (groups, EDIT, {"copy": True}, zoo.OptionError, _COPY),
+    "no such group": (
+        groups,
+        EDIT,
+        {"group": 2},
+        zoo.OptionError,
+        "group=2, but the optimizer has 2 parameter groups",
+    ),
+    "no such group from the end": (
+        groups,
+        EDIT,
+        {"group": -3},
+        zoo.OptionError,
+        "group=-3, but the optimizer has 2 parameter groups",
+    ),
+    "no such option of a group": (
+        groups,
+        EDIT,
+        {"group": {"lr": 0.1, "speed": 1}},
+        zoo.OptionError,
+        "group: SGD has no option 'speed'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("made", "mods", "options", "error", "text"), REFUSED.values(), ids=REFUSED.keys())
+def test_refused_and_all_is_as_it_was(
+    made: Made, mods: str, options: dict[str, Any], error: type[Exception], text: str, digits: tuple[Tensor, Tensor]
+) -> None:
+    model = zoo.create(SPEC)
+    optimizers = made(model)
+    trainers = [o for o in optimizers if not isinstance(o, torch.optim.LBFGS)]
+    steps(model, trainers, digits)  # so that there is state to lose
+    before = Picture(model, *optimizers)
+    spec = zoo.spec_of(model)
+    with pytest.raises(error) as caught:
+        zoo.modify(model, mods, optimizer=optimizers, registry=own(), **options)
+    assert str(caught.value).split("\n")[0] == text
+    before.assert_same(Picture(model, *optimizers))
+    assert zoo.spec_of(model) == spec
+    assert not zoo.changes(model)
+
+
+def test_after_a_refusal_training_goes_on_as_if_nothing_had_been(digits: tuple[Tensor, Tensor]) -> None:
+    runs = []
+    for failing in (False, True):
+        torch.manual_seed(0)
+        model = zoo.create(SPEC)
+        optimizers = two(model)
+        losses = steps(model, optimizers, digits)
+        if failing:
+            with pytest.raises(zoo.PluginError):
+                zoo.modify(model, "act(silu)+breaks_off", optimizer=optimizers, registry=own())
+        runs.append(losses + steps(model, optimizers, digits))
+    assert runs[0] == runs[1]
+
+
+def test_the_picture_sees() -> None:
+    """The comparison above can fail."""
+    model = zoo.create(SPEC)
+    optimizer = groups(model)[0]
+    for change in (
+        lambda: optimizer.param_groups[0].update(lr=3),
+        lambda: optimizer.param_groups.reverse(),
+        lambda: optimizer.param_groups[0].update(params=list(optimizer.param_groups[0]["params"])),
+        lambda: optimizer.state.update({model.head.weight: {"momentum_buffer": torch.ones(1)}}),
+        lambda: model.head.bias.data.add_(1),
+    ):
+        before = Picture(model, optimizer)
+        change()
+        with pytest.raises(AssertionError):
+            before.assert_same(Picture(model, optimizer))

@@ -37,6 +37,7 @@ ORDER = [
     "mixins",
     "edits",
     "record",
+    "promises",
     "blueprint",
     "shapes",
     "apply",

@@ -17,7 +17,8 @@ from .declare import Modifier
 from .errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
 from .info import Change, Info, attach, info_of
 from .options import Bound, options_of, takes_where
-from .record import Snapshot, brief, broken_promise, compare
+from .promises import broken_promise
+from .record import Snapshot, brief, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,8 @@ def apply_steps(
     done: list[Change] = []
     try:
         for step in steps:
-            before, made = _apply(before, step, trace)
+            brought = {c.path for c in (*(old.changes if old else ()), *done) if c.what == "replaced"}
+            before, made = _apply(before, step, trace, brought)
             done += made
     except BaseException:
         start.restore()
@@ -57,10 +59,10 @@ def apply_steps(
     return before.root
 
 
-def _apply(before: Snapshot, step: Step, trace: Trace | None) -> tuple[Snapshot, list[Change]]:
+def _apply(before: Snapshot, step: Step, trace: Trace | None, brought: set[str]) -> tuple[Snapshot, list[Change]]:
     try:
         with _told(step):
-            return _guarded(before, step, trace)
+            return _guarded(before, step, trace, brought)
     except ZooError as error:
         raise located(error, step.place) from error.__cause__
 
@@ -77,7 +79,7 @@ def _told(step: Step) -> Iterator[None]:
         raise PluginError(what) from error
 
 
-def _guarded(before: Snapshot, step: Step, trace: Trace | None) -> tuple[Snapshot, list[Change]]:
+def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str]) -> tuple[Snapshot, list[Change]]:
     name, model = step.modifier.name, before.root
     part = str(step.bound.call)
     result = with_trace(trace, lambda: _call(step, model))
@@ -91,7 +93,7 @@ def _guarded(before: Snapshot, step: Step, trace: Trace | None) -> tuple[Snapsho
     found = compare(before, after, part)
     if not found:
         found = _already(step, before, part, trace)
-    found = [replace(change, live=is_live(change, trace)) for change in found]
+    found = [replace(change, live=is_live(change, trace, brought)) for change in found]
     if all(change.live is False for change in found):
         sites = ", ".join(f"'{change.path}'" for change in found[:3])
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -200,18 +200,23 @@ def functions_of(model: nn.Module) -> Mapping[str, frozenset[str]]:
     return trace.notes.functions if trace else {}
 
 
-def is_live(change: Change, trace: Trace | None) -> bool | None:
-    """Whether a forward of the bare arch reaches what was changed; None if that isn't known."""
+def is_live(change: Change, trace: Trace | None, brought: Container[str] = ()) -> bool | None:
+    """Whether a forward of the bare arch reaches what was changed; None if that isn't known.
+
+    brought: paths where another module than the arch's own stands by now: what the forward reads there isn't known,
+    only whether it comes there at all.
+    """
     if trace is None:
         return None
-    answer = _live(change, trace.notes)
+    answer = _live(change, trace.notes, brought)
     if answer is False and trace.in_training is not None:
-        answer = _live(change, trace.in_training)
+        answer = _live(change, trace.in_training, brought)
     return answer
 
 
-def _live(change: Change, notes: Notes) -> bool | None:
-    answers = [_path_live(path, change.what, notes.reads) for path in (change.path, *change.aliases)]
+def _live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
+    paths = (change.path, *change.aliases)
+    answers = [_path_live(path, "replaced" if path in brought else change.what, notes.reads) for path in paths]
     return True if True in answers else None if None in answers else False
 
 

@@ -200,7 +200,8 @@ def add(model: nn.Module, path: str, name: str, layer: nn.Module, first: bool = 
     """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one."""
     parent = _at(model, path)
     if hasattr(parent, name):
-        raise OptionError(f"the {type(parent).__name__} at '{path}' has a '{name}' already")
+        place = f" at '{path}'" if path else ""
+        raise OptionError(f"the {type(parent).__name__}{place} has a '{name}' already")
     _match(model, path, layer)
     others = list(parent._modules)
     parent.add_module(name, layer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy as copying
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,8 @@ def create(
     weights: another model or a state dict, whose weights the finished variant gets, by name.
     strict: with weights, raise CheckpointError unless every one finds its place. Otherwise what fits is taken, the rest
         is initialised, and a warning says which is which.
-    device, dtype: where the model ends up and in what; `device="meta"` builds it without memory. Weights are drawn on
-        the CPU, so that a seed gives the same ones everywhere.
+    device, dtype: where the model ends up and in what; `device="meta"` builds it without memory. With a device given,
+        weights are drawn on the CPU, so that a seed gives the same ones everywhere.
     arch_options: go to the arch, as in `timm.create_model`. Those that a spec can hold become part of the model's spec.
 
     Raises SpecError, UnknownNameError, OptionError, NotApplicableError or NoEffectError before anything is built.
@@ -79,7 +80,7 @@ def create(
     with registry.lock:
         trace = _rehearse(plan, registry) if plan.steps else None
         meta = device is not None and torch.device(device).type == "meta"
-        model = _build(plan, sources, "meta" if meta else "cpu")
+        model = _build(plan, sources, "meta" if meta else None if device is None else "cpu")
         introduce(plan.arch, model, plan.spec.base, plan.obstacle)
         if plan.steps:
             model = apply_steps(model, plan.steps, plan.spec, trace)
@@ -228,9 +229,10 @@ def _sources(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in weights.items() if name in takes}
 
 
-def _build(plan: Plan, sources: Mapping[str, Any], device: str) -> nn.Module:
+def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
+    """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
     try:
-        with torch.device(device):
+        with torch.device(device) if device else nullcontext():
             return plan.arch.build(**plan.options, **sources)
     except TypeError as error:
         # The arch's own word on an option that its signature hides behind **options.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from torch import nn
@@ -16,9 +17,10 @@ Names = Mapping[str, nn.Parameter]
 
 def as_list(optimizer: Optimizer | Sequence[Optimizer] | None) -> list[Optimizer]:
     """None, one or several, as a list."""
-    if optimizer is None:
-        return []
-    return [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+    several = [] if optimizer is None else [optimizer] if isinstance(optimizer, Optimizer) else optimizer
+    if not isinstance(several, (list, tuple)) or not all(isinstance(one, Optimizer) for one in several):
+        raise OptionError(f"optimizer={optimizer!r}; expected a torch.optim.Optimizer, or a list of them")
+    return list(several)
 
 
 def named(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -31,15 +33,19 @@ class Saved:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.groups = [(group, dict(group), list(group["params"])) for group in optimizer.param_groups]
+        self.groups = [
+            (group, dict(group), {key: list(v) for key, v in group.items() if isinstance(v, list)})
+            for group in optimizer.param_groups
+        ]
         self.state = {p: dict(s) if isinstance(s, dict) else s for p, s in optimizer.state.items()}
 
     def restore(self) -> None:
         self.optimizer.param_groups[:] = [group for group, _, _ in self.groups]
-        for group, content, params in self.groups:
+        for group, content, lists in self.groups:
             group.clear()
             group.update(content)
-            group["params"][:] = params
+            for key, content_of in lists.items():
+                group[key][:] = content_of
         self.optimizer.state.clear()
         self.optimizer.state.update(self.state)
 
@@ -61,9 +67,14 @@ def follow(optimizers: list[Optimizer], old: Names, new: Names, group: int | Map
     for name, parameter in reversed(list(fresh.values())):
         home = chosen or _nearest(name, old, homes)
         home["params"].append(parameter)
+        if "param_names" in home:
+            home["param_names"].append(name)
     for optimizer in optimizers:
         for one in optimizer.param_groups:
-            one["params"][:] = [p for p in one["params"] if id(p) not in gone]
+            kept = [id(p) not in gone for p in one["params"]]
+            for key in ("params", "param_names"):
+                if key in one:
+                    one[key][:] = compress(one[key], kept)
         for stale in [p for p in optimizer.state if id(p) in gone]:
             del optimizer.state[stale]
 
@@ -80,6 +91,8 @@ def _check(optimizers: list[Optimizer], old: Names) -> None:
 
 def _chosen(optimizer: Optimizer, group: int | Mapping[str, Any]) -> Group:
     """The group that the caller named, or a new one with these options."""
+    if isinstance(group, bool) or not isinstance(group, (int, Mapping)):
+        raise OptionError(f"group={group!r}; expected the index of a group, or the options of a new one as a dict")
     if isinstance(group, int):
         if not -len(optimizer.param_groups) <= group < len(optimizer.param_groups):
             raise OptionError(f"group={group}, but the optimizer has {len(optimizer.param_groups)} parameter groups")
@@ -88,6 +101,8 @@ def _chosen(optimizer: Optimizer, group: int | Mapping[str, Any]) -> Group:
     if unknown:
         raise OptionError(f"group: {type(optimizer).__name__} has no option '{unknown[0]}'")
     made = {**optimizer.defaults, **group, "params": []}
+    if "param_names" in optimizer.param_groups[0]:
+        made["param_names"] = []
     optimizer.param_groups.append(made)
     return made
 

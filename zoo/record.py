@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .edits import HOOK_DICTS, slow_path
-from .errors import PluginError
 from .info import KEY, Change
 from .mixins import parts_of
 from .walker import places
 
-_TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
-_PLAIN = (int, float, str, bool, type(None), bytes, complex)
+TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
+PLAIN = (int, float, str, bool, type(None), bytes, complex)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +79,7 @@ class ModuleState:
         return {
             k: self.containers.get(k, v)
             for k, v in self.attributes.items()
-            if not k.startswith("_") and k not in _TORCHS_OWN and not isinstance(v, (nn.Module, Tensor))
+            if not k.startswith("_") and k not in TORCHS_OWN and not isinstance(v, (nn.Module, Tensor))
         }
 
     def hooks(self) -> dict[int, Any]:
@@ -222,7 +221,7 @@ def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
         if after.first[id(module)] != path or id(module) not in before.states:
             continue
         old, new = before.states[id(module)], after.states[id(module)]
-        if _untouched(old, new):
+        if untouched(old, new):
             continue
         yield from _class_change(path, old, new, part)
         was, now = old.config(), new.config()
@@ -241,7 +240,7 @@ def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
                 yield Change(part, path, done, after=getattr(hook, "__qualname__", type(hook).__name__))
 
 
-def _untouched(old: ModuleState, new: ModuleState) -> bool:
+def untouched(old: ModuleState, new: ModuleState) -> bool:
     """A quick look, since most modules are: the same objects everywhere, and no tensor written to."""
     return (
         old.cls is new.cls
@@ -296,7 +295,7 @@ def same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b):
         return False
-    if isinstance(a, _PLAIN):
+    if isinstance(a, PLAIN):
         return bool(a == b) or (a != a and b != b)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
@@ -316,113 +315,3 @@ def brief(module: nn.Module) -> str:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 120 else text[:119] + "…"
-
-
-def broken_promise(before: Snapshot, after: Snapshot, name: str) -> PluginError | None:
-    """The first promise of every modifier that this one broke, if any."""
-    problem = (
-        _renamed(before, after)
-        or _untied(before, after)
-        or _other_class(before, after)
-        or _disturbed(before, after)
-        or _half_swapped(before, after)
-    )
-    return None if problem is None else PluginError(f"modifier '{name}' {problem}")
-
-
-def _renamed(before: Snapshot, after: Snapshot) -> str | None:
-    old, new = before.tensors, after.tensors
-    names_now: dict[int, list[str]] = {}
-    for name, state in new.items():
-        names_now.setdefault(id(state.tensor), []).append(name)
-    for name, state in old.items():
-        now = names_now.get(id(state.tensor), [])
-        if now and name not in new and not any(n in old and old[n].tensor is state.tensor for n in now):
-            return (
-                f"renamed '{name}' to '{now[0]}', so that checkpoints of the base no longer fit; "
-                "zoo.insert_before, zoo.insert_after and zoo.become leave every name as it is"
-            )
-    return None
-
-
-def _untied(before: Snapshot, after: Snapshot) -> str | None:
-    old, new = before.tensors, after.tensors
-    groups: dict[int, list[str]] = {}
-    for name, state in old.items():
-        groups.setdefault(id(state.tensor), []).append(name)
-    for names in groups.values():
-        held = [n for n in names if n in new and _holder(before, n) is _holder(after, n)]
-        if len({id(new[n].tensor) for n in held}) > 1:
-            return f"untied {' and '.join(repr(n) for n in held)}, which were one tensor"
-    shared: dict[int, list[str]] = {}
-    for path, module in before.paths.items():
-        shared.setdefault(id(module), []).append(path)
-    for paths in shared.values():
-        now = [after.paths[p] for p in paths if p in after.paths and _holder(before, p) is _holder(after, p)]
-        if len({id(m) for m in now}) > 1:
-            return f"replaced a shared module in one of its places only: {', '.join(paths)}; use zoo.replace"
-    return None
-
-
-def _holder(snapshot: Snapshot, name: str) -> nn.Module | None:
-    return snapshot.paths.get(name.rpartition(".")[0])
-
-
-def _other_class(before: Snapshot, after: Snapshot) -> str | None:
-    old, new = before.root, after.root
-    if (old is new or old._modules) and not isinstance(new, before.state("").cls):
-        return f"returned a {type(new).__name__} for a {type(old).__name__}; a variant stays of its base's class"
-    return None
-
-
-def _disturbed(before: Snapshot, after: Snapshot) -> str | None:
-    """Mode, device, dtype and hooks of what stayed. A module that became something else may hold its own mode."""
-    for path, module in after.paths.items():
-        old, new = before.states.get(id(module)), after.states[id(module)]
-        if old is None or _untouched(old, new):
-            continue
-        place = f"'{path}'" if path else "the model"
-        mode, mode_now = old.attributes["training"], new.attributes["training"]
-        if mode != mode_now and old.cls is new.cls:
-            words = {True: "train", False: "eval"}
-            return f"left {place} in {words[mode_now]} mode; it was in {words[mode]} mode"
-        if gone := [h for k, h in old.hooks().items() if k not in new.hooks()]:
-            return f"removed the hook {getattr(gone[0], '__qualname__', gone[0])!r} from {place}"
-        for name, state in old.tensors.items():
-            now = new.tensors.get(name)
-            if now is None:
-                continue
-            if now.device != state.device or (now.tensor is state.tensor and now.dtype != state.dtype):
-                return f"moved '{name}' of {place} from {state.dtype} on {state.device} to {now.dtype} on {now.device}"
-    return None
-
-
-def _half_swapped(before: Snapshot, after: Snapshot) -> str | None:
-    """A module that was replaced, but that some attribute outside the module tree still holds and may go on calling."""
-    gone = {id(m): m for m in before.paths.values()} if len(before.states) else {}
-    for module in after.paths.values():
-        gone.pop(id(module), None)
-    if not gone:
-        return None
-    for path, module in after.paths.items():
-        for key, value in vars(module).items():
-            if key in _TORCHS_OWN or isinstance(value, _PLAIN):
-                continue
-            if any(id(item) in gone for item in _items(value)):
-                return (
-                    f"replaced a module that the attribute '{key}' of '{path or type(module).__name__}' still holds "
-                    "outside the module tree, so that a forward would go on using the old one"
-                )
-    return None
-
-
-def _items(value: Any) -> Iterator[Any]:
-    """What a plain container holds, all the way down."""
-    if isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            yield from _items(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _items(item)
-    else:
-        yield value

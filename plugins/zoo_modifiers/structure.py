@@ -68,10 +68,10 @@ def replace(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer, keep_weights
     keep_weights: copy every parameter and buffer of the old one that has its name and shape in the new one.
     """
     for path in _topmost(zoo.select(model, site)):
-        new = layer.build()
-        if keep_weights:
-            _copy_weights(model.get_submodule(path), new, path)
+        old, new = model.get_submodule(path), layer.build()
         model = zoo.replace(model, path, new)
+        if keep_weights:  # afterwards, since now the new one has the old one's device and dtype
+            _copy_weights(old, new, path)
     return model
 
 
