@@ -105,11 +105,13 @@ def _call(step: Step, model: nn.Module) -> Any:
     try:
         return step.modifier.apply(model, **step.bound.values)
     except NoEffectError as error:
-        selectors = [o.name for o in options_of(step.modifier.apply, 1) if takes_where(o)]
-        if any(name in step.bound.written for name in selectors):
+        selectors = [option for option in options_of(step.modifier.apply, 1) if takes_where(option)]
+        if any(option.name in step.bound.written for option in selectors):
             raise
         # The user wrote no selector, so the model is to blame and not his words.
-        raise NotApplicableError(f"{error}; say where, as in {step.modifier.name}(..., at=...)") from None
+        lone = next((o.default for o in selectors if isinstance(o.default, str)), "")
+        named = f"this {type(model).__name__} names no '{lone}'" if lone.isidentifier() else str(error)
+        raise NotApplicableError(f"{named}; say where, as in {step.modifier.name}(..., at=...)") from None
 
 
 def _after(before: Snapshot, model: nn.Module) -> Snapshot:

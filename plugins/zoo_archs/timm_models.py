@@ -111,9 +111,20 @@ def sites(model: nn.Module) -> dict[str, list[str]]:
     """`stem` and `head` from timm's own description of the model, and `head_drop`, its dropout in front of the head."""
     cfg = getattr(model, "pretrained_cfg", None) or {}
     found = {"stem": _existing(model, cfg.get("first_conv")), "head": _existing(model, cfg.get("classifier"))}
+    found["head"] += _forgotten(model, found["head"])
     if found["head"]:
         found["head_drop"] = list(_head_dropouts(model))
     return {name: paths for name, paths in found.items() if paths}
+
+
+def _forgotten(model: nn.Module, known: list[str]) -> list[str]:
+    """Of a model with several classifiers, those that its description leaves out."""
+    several = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+    if not isinstance(several, tuple):
+        return []
+    paths = {id(module): path for path, module in model.named_modules()}
+    found = [paths[id(module)] for module in several if id(module) in paths]
+    return [path for path in found if not any(one == path or one.startswith(f"{path}.") for one in known)]
 
 
 def width(model: nn.Module) -> int | None:
