@@ -16,7 +16,7 @@ from .blueprint import Trace, is_live, with_trace
 from .declare import Modifier
 from .errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
 from .info import Change, Info, attach, info_of
-from .options import Bound, options_of, takes_where
+from .options import Bound, Option, options_of, takes_where
 from .promises import broken_promise
 from .record import Snapshot, brief, compare
 
@@ -105,13 +105,20 @@ def _call(step: Step, model: nn.Module) -> Any:
     try:
         return step.modifier.apply(model, **step.bound.values)
     except NoEffectError as error:
-        selectors = [option for option in options_of(step.modifier.apply, 1) if takes_where(option)]
-        if any(option.name in step.bound.written for option in selectors):
+        if _wrote_selector(step):
             raise
         # The user wrote no selector, so the model is to blame and not his words.
-        lone = next((o.default for o in selectors if isinstance(o.default, str)), "")
+        lone = next((o.default for o in _selectors(step) if isinstance(o.default, str)), "")
         named = f"this {type(model).__name__} names no '{lone}'" if lone.isidentifier() else str(error)
         raise NotApplicableError(f"{named}; say where, as in {step.modifier.name}(..., at=...)") from None
+
+
+def _selectors(step: Step) -> list[Option]:
+    return [option for option in options_of(step.modifier.apply, 1) if takes_where(option)]
+
+
+def _wrote_selector(step: Step) -> bool:
+    return any(option.name in step.bound.written for option in _selectors(step))
 
 
 def _after(before: Snapshot, model: nn.Module) -> Snapshot:
@@ -145,9 +152,9 @@ def _already(step: Step, before: Snapshot, part: str, trace: Trace | None) -> li
         with_trace(trace, lambda: _call(step, before.root))
     if not notes:
         before.restore()
-        raise NoEffectError(
-            f"modifier '{step.modifier.name}' changed nothing; where the model has nothing for it to work on, "
-            "it should raise zoo.NotApplicableError"
+        kind = NoEffectError if _wrote_selector(step) else NotApplicableError
+        raise kind(
+            f"{step.modifier.name} changed nothing: it found nothing to work on in this {type(before.root).__name__}"
         )
     return [_unchanged(part, path, name, value) for (path, name), value in notes.items()]
 
