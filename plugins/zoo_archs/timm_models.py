@@ -166,6 +166,9 @@ def sample(model: nn.Module) -> tuple[int, ...]:
     for path in sites(model).get("stem", [])[:1]:
         weight = getattr(model.get_submodule(path), "weight", None)
         chans = weight.shape[1] if weight is not None and weight.ndim == 4 else chans
+    # TResNet folds blocks of 4 × 4 pixels into channels in front of its first convolution.
+    if any(type(module).__name__.startswith("SpaceToDepth") for module in model.modules()):
+        chans //= 16
     own = getattr(getattr(model, "patch_embed", None), "img_size", None)
     return (chans, *(own if isinstance(own, tuple) else size))
 

@@ -77,16 +77,20 @@ def _check_options(name: str, builder: Callable[..., Any], options: dict[str, An
             raise zoo.OptionError(f"torchvision's {name} has no option '{option}'; its options: {known}")
 
 
-def sites(model: nn.Module) -> dict[str, str]:
-    """`stem`: the first convolution. `head`: the last layer with weights of what torchvision calls so."""
+def sites(model: nn.Module) -> dict[str, str | list[str]]:
+    """`stem`: the first convolution. `head`: the last layer with weights of what torchvision calls so.
+
+    Detectors have none: what their heads give goes on into boxes. LR-ASPP adds up two.
+    """
     from torch import nn
 
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
     layers = [path for path, module in model.named_modules() if isinstance(module, kinds)]
-    head = [p for p in layers if re.match(r"(fc|classifier|heads?)(\.|$)", p)]
-    found = {"stem": layers[0]} if layers else {}
+    detects = ".detection." in type(model).__module__
+    head = [p for p in layers if re.match(r"(fc|classifier|heads?)(\.|$)", p) and not detects]
+    found: dict[str, str | list[str]] = {"stem": layers[0]} if layers else {}
     if head:
-        found["head"] = head[-1]
+        found["head"] = head[-2:] if type(model).__name__ == "LRASPP" else head[-1]
         if isinstance(getattr(model, "dropout", None), nn.Dropout):
             found["head_drop"] = "dropout"
     return found
