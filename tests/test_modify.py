@@ -294,7 +294,7 @@ def test_the_root_is_replaced_and_then_something_fails() -> None:
 NOTHING: list[tuple[str, type[Exception], str]] = [
     ("bn(eps=0.1)", zoo.NotApplicableError, "this Linear has no BatchNorm"),
     ("act(silu)", zoo.NotApplicableError, "this Linear has no activation that is a module"),
-    ("dropout", zoo.NotApplicableError, "at=head matches nothing in this Linear"),
+    ("dropout", zoo.NotApplicableError, "this Linear names no 'head'; say where"),
     ("dropout(at=fc)", zoo.NoEffectError, "at=fc matches nothing in this Linear"),
     ("dropot", zoo.UnknownNameError, "no modifier 'dropot'; did you mean 'dropout'?"),
     ("dropout(p=2)", zoo.OptionError, "dropout"),

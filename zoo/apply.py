@@ -151,7 +151,6 @@ def _already(step: Step, before: Snapshot, part: str, trace: Trace | None) -> li
     with mock.patch.object(nn.Module, "__setattr__", noting), _NotingGrad(before, notes):
         with_trace(trace, lambda: _call(step, before.root))
     if not notes:
-        before.restore()
         kind = NoEffectError if _wrote_selector(step) else NotApplicableError
         raise kind(
             f"{step.modifier.name} changed nothing: it found nothing to work on in this {type(before.root).__name__}"

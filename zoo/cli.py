@@ -151,7 +151,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         click.echo("none")
         return
-    columns = [c for c in rows[0] if c not in ("traceback", "seconds", "torch", "owner", "doc") or c == "doc"]
+    columns = [c for c in rows[0] if c not in ("traceback", "seconds", "torch", "owner")]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")

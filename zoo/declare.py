@@ -142,7 +142,7 @@ def modifier(
     """Declare a function `(model, /, **typed options) -> model` as a modifier.
 
     Options are its signature and need annotations, documentation is its docstring. `@zoo.modifier` alone will do where
-    every option has a default; otherwise give `examples=["leaky(0.2)"]`, which the listings and the test kit use.
+    every option has a default; otherwise give `examples=["leaky(0.2)"]`, which the listings use.
     """
 
     def declare(apply: Callable[..., Any]) -> Modifier:
@@ -158,6 +158,10 @@ def modifier(
         for option in options:
             if option.kind is option.VAR_POSITIONAL:
                 raise PluginError(f"modifier '{called}': *{option.name} has no place in a spec; name each option")
+            if option.kind is option.POSITIONAL_ONLY:
+                raise PluginError(f"modifier '{called}': '{option.name}' can't be positional only; put the / before it")
+            if option.name in RESERVED:
+                raise PluginError(f"modifier '{called}': '{option.name}' is an option of zoo.create; call it otherwise")
             if option.annotation is option.empty:
                 raise PluginError(
                     f"modifier '{called}': option '{option.name}' needs a type, as in '{option.name}: int'"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy as copying
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,13 +112,17 @@ def modify(
     """
     registry = registry or default_registry()
     given, model = model, getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
+    if not isinstance(model, torch.nn.Module):
+        raise OptionError(f"modify takes a live model, not {type(model).__name__}; zoo.create makes one from a spec")
     info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
-    calls = read_mods(mods) if isinstance(mods, str) else mods.parts
+    calls = mods.parts if isinstance(mods, Spec) else read_mods(mods)
     steps = _steps(calls, registry, "+".join(map(str, calls)))
     spec = info.spec + [step.bound.call for step in steps]
     optimizers = as_list(optimizer)
     if copy and optimizers:
         raise OptionError("copy=True leaves the original and its optimizer alone; make an optimizer for the copy")
+    if group is not None and not optimizers:
+        raise OptionError("group= says where an optimizer's new parameters go; give the optimizer too")
     with registry.lock:
         blueprint = _blueprint_of(info, registry)
         target = copying.deepcopy(model) if copy else model
@@ -231,11 +235,16 @@ def _sources(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
 
 def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
     """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
+    with _archs_word(plan), torch.device(device) if device else nullcontext():
+        return plan.arch.build(**plan.options, **sources)
+
+
+@contextmanager
+def _archs_word(plan: Plan) -> Iterator[None]:
+    """The arch's own word on an option that its signature hides behind **options."""
     try:
-        with torch.device(device) if device else nullcontext():
-            return plan.arch.build(**plan.options, **sources)
+        yield
     except TypeError as error:
-        # The arch's own word on an option that its signature hides behind **options.
         if "argument" not in str(error) or not plan.options:
             raise
         raise OptionError(f"{plan.spec.arch}: {error}; {signature(plan.arch.name, plan.arch.build)}") from error
@@ -243,7 +252,8 @@ def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Mod
 
 def _blueprint(plan: Plan, registry: Registry) -> Blueprint:
     memo = {} if plan.obstacle else registry.memo  # what a spec can't say, it can't be remembered by
-    return draw(plan.arch, plan.spec.base, plan.options, memo)
+    with _archs_word(plan):
+        return draw(plan.arch, plan.spec.base, plan.options, memo)
 
 
 def _rehearse(plan: Plan, registry: Registry) -> Trace | None:

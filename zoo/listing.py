@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -68,9 +67,10 @@ def list_variants(arch: str | None = None, *, registry: Registry | None = None) 
     registry = registry or default_registry()
     if arch is None:
         return [Variant(name, "", str(v.value), True, "") for name, v in registry.variants()]
-    parse(arch)
-    found = [_tried(arch, n, example, registry) for n, m in registry.modifiers() for example in m.value.examples]
-    return found
+    from .factory import plan_of
+
+    plan_of(parse(arch), registry)  # what is wrong with the arch itself is an error, and no reason of a modifier's
+    return [_tried(arch, n, example, registry) for n, m in registry.modifiers() for example in m.value.examples]
 
 
 def _tried(arch: str, name: str, example: str, registry: Registry) -> Variant:
@@ -80,8 +80,6 @@ def _tried(arch: str, name: str, example: str, registry: Registry) -> Variant:
     spec = f"{arch}+{example}"
     try:
         changes = preview(spec, registry=registry)
-    except UnknownNameError:
-        raise
     except ZooError as error:
         return Variant(example, name, spec, False, str(error).split("\n")[0])
     return Variant(example, name, spec, True, summarised([str(c.what) for c in changes]))
@@ -101,7 +99,10 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
         function, skip, kind = found.value.apply, 1, "modifier"
     except UnknownNameError as unknown:
         try:
-            found = registry.base(parse(name).arch)
+            spec = parse(name)
+            if spec.parts:
+                raise unknown
+            found = registry.base(spec.arch)
         except ZooError:
             known = [*registry.arch_names(), *(n for n, _ in registry.modifiers())]
             raise registry.unknown("arch or modifier", name, known) from unknown
@@ -114,6 +115,5 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
         for o in options_of(function, skip)
     )
     shown = signature(found.name, function, skip)
-    doc = inspect.cleandoc(found.value.doc)
-    version = found.plugin.version
+    version, doc = found.plugin.version, found.value.doc
     return Described(found.name, kind, found.owner, version, options, shown, doc, found.value.examples)

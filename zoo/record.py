@@ -79,7 +79,7 @@ class ModuleState:
         return {
             k: self.containers.get(k, v)
             for k, v in self.attributes.items()
-            if not k.startswith("_") and k not in TORCHS_OWN and not isinstance(v, (nn.Module, Tensor))
+            if not k.startswith("_") and k not in TORCHS_OWN and not isinstance(v, nn.Module)
         }
 
     def hooks(self) -> dict[int, Any]:
@@ -180,7 +180,7 @@ def _structure(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]
             continue
         what = "added" if old is None else "removed" if new is None else "replaced"
         text_old, text_new = "" if old is None else brief(old), "" if new is None else brief(new)
-        if what == "replaced" and text_old == text_new and not _own_tensors(new, old_tensors):
+        if what == "replaced" and _alike(old, new) and not _own_tensors(new, old_tensors):
             what = "already"
         yield Change(
             part,
@@ -192,6 +192,16 @@ def _structure(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]
             removed=sum(t.numel() for t in _own_tensors(old, new_tensors)),
             aliases=tuple(aliases),
         )
+
+
+def _alike(old: nn.Module | None, new: nn.Module | None) -> bool:
+    """Whether two modules are of the same classes with the same options, all the way down."""
+    olds, news = ({} if module is None else dict(places(module)) for module in (old, new))
+    return olds.keys() == news.keys() and all(
+        type(olds[path]) is type(news[path])
+        and same(ModuleState.of(olds[path]).config(), ModuleState.of(news[path]).config())
+        for path in olds
+    )
 
 
 def _own_tensors(module: nn.Module | None, others: set[int]) -> list[Tensor]:

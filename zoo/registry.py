@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from threading import RLock
-from types import ModuleType
+from types import ModuleType, NoneType
 from typing import Any, Generic, TypeVar
 
 import pluggy
 
 from . import hookspecs
 from .declare import Arch, Family, Modifier, check_name
-from .errors import PluginError, UnknownNameError
+from .errors import PluginError, UnknownNameError, ZooError
 from .layers import torch_layers
 from .loader import OWN, RESERVED_OWNERS, Plugin, load_plugins
 from .spec import Spec, parse
@@ -85,9 +85,10 @@ class Registry:
         key = f"{plugin.distribution}:{plugin.name}"
         if plugin.owner in RESERVED_OWNERS and plugin.distribution != OWN:
             return plugin.failed(f"the owner's name '{plugin.owner}' belongs to the zoo's own plugins")
+        if self._hooks.is_registered(module):
+            return plugin.failed(f"the module {module.__name__} is registered already")
         try:
-            if self._hooks.register(module, key) is None:
-                return plugin.failed(f"the module {module.__name__} is registered already")
+            self._hooks.register(module, key)
             self._hooks.check_pending()  # a misspelt hook would be ignored in silence
             declared = [
                 (kind, *claim) for hook, kind in _COLLECTED.items() for claim in self._declared(key, hook, kind)
@@ -159,9 +160,41 @@ class Registry:
                     found.setdefault(other, claim)
         for label, entry in self._families():
             asked = entry.value.bare if owner is None else owner in (label, entry.value.name)
-            if asked and (arch := entry.value.resolve(name, None)) is not None:
+            if asked and (arch := self._resolved(entry, name, None)) is not None:
                 found.setdefault(label, Owned(entry.plugin, arch))
         return found
+
+    def _resolved(self, entry: Owned[Family], name: str, source: str | None) -> Arch | None:
+        """What a family has under a name; nothing, and the plugin failed, where it raises or gives something else."""
+        try:
+            arch = entry.value.resolve(name, source)
+            if not isinstance(arch, (Arch, NoneType)):
+                raise PluginError(
+                    f"family '{entry.value.name}' gave {arch!r} for '{name}'; expected a zoo.Arch or None"
+                )
+            return arch
+        except ZooError as error:
+            if not isinstance(error, PluginError):
+                raise  # its word on the name
+            self._failed(entry, error)
+        except (Exception, SystemExit) as error:
+            self._failed(entry, error)
+        return None
+
+    def _listed(self, entry: Owned[Family]) -> list[str]:
+        """The names that a family lists; none, and the plugin failed, where it can't."""
+        try:
+            names = list(entry.value.names())
+            if odd := [name for name in names if not isinstance(name, str)]:
+                raise PluginError(f"family '{entry.value.name}' lists {odd[0]!r}, which is no name")
+            return names
+        except (Exception, SystemExit) as error:
+            self._failed(entry, error)
+            return []
+
+    def _failed(self, entry: Owned[Family], error: BaseException) -> None:
+        reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        self.plugins[:] = [p.failed(reason, error) if _same(p, entry.plugin) else p for p in self.plugins]
 
     def _families(self) -> list[tuple[str, Owned[Family]]]:
         """The families with the owner's name that stands in front of their archs: the zoo's own go by theirs."""
@@ -170,7 +203,7 @@ class Registry:
 
     def _prefixed(self, prefix: str, source: str) -> Owned[Arch | Spec]:
         for _, entry in self._families():
-            if prefix in entry.value.prefixes and (arch := entry.value.resolve(prefix, source)) is not None:
+            if prefix in entry.value.prefixes and (arch := self._resolved(entry, prefix, source)) is not None:
                 return Owned(entry.plugin, arch, prefix)
         known = sorted(p for _, entry in self._families() for p in entry.value.prefixes)
         raise self.unknown("prefix", prefix, known)
@@ -180,7 +213,7 @@ class Registry:
         names = {_named(name, o, self._offers(name)) for name, claims in self._tables[Arch].items() for o in claims}
         for label, entry in self._families():
             bare = entry.value.bare and entry.owner == "zoo"
-            own = entry.value.names()
+            own = self._listed(entry)
             names.update(own if bare else (_named(n, label, self._offers(n)) for n in own))
         return sorted(names)
 
@@ -194,15 +227,16 @@ class Registry:
         """The error for a name that nobody has: the nearest names, and the plugins that are missing."""
         near = [n for n in known if n.endswith(f"/{name}")][:2]
         near += [n for n in difflib.get_close_matches(name, known, n=3, cutoff=0.6) if n not in near][: 3 - len(near)]
-        hint = (
-            f"; did you mean {' or '.join(repr(n) for n in near)}?"
-            if near
-            else f"; see `zoo list {_PLURALS.get(kind, 'archs')}`"
-        )
+        others = f"the prefixes: {', '.join(known)}" if kind == "prefix" else f"see `zoo list {_PLURALS[kind]}`"
+        hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; {others}"
         missing = [
             f"\n  plugin '{p.name}' of {p.distribution} {p.status}: {p.reason}" for p in self.plugins if p.reason
         ]
         return UnknownNameError(f"no {kind} '{name}'{hint}{''.join(missing)}")
+
+
+def _same(a: Plugin, b: Plugin) -> bool:
+    return (a.distribution, a.name) == (b.distribution, b.name)
 
 
 def _declarations(hook: str, kind: type, result: Any) -> list[tuple[str, Any]]:
@@ -235,7 +269,7 @@ _COLLECTED: dict[str, type] = {
     "zoo_modifiers": Modifier,
     "zoo_variants": Spec,
 }
-_PLURALS = {"arch": "archs", "family": "families", "modifier": "modifiers"}
+_PLURALS = {"arch": "archs", "family": "families", "modifier": "modifiers", "arch or modifier": "archs"}
 _A = {"arch": "an arch", "modifier": "a modifier"}
 
 

@@ -60,9 +60,9 @@ def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None
         included = {path: None for path, module in everything.items() if wanted is None or wanted(module)}
     hidden = set(_within(everything, excluded))
     found: dict[str, nn.Module] = {}
-    seen: set[int] = set()
+    seen = {id(everything[path]) for path in hidden}  # under none of its names: an edit changes a module in all places
     for path, module in everything.items():  # in the model's own order, whatever the order of the terms
-        if path in included and path not in hidden and id(module) not in seen:
+        if path in included and id(module) not in seen:
             seen.add(id(module))
             found[path] = module
     return found
@@ -76,7 +76,11 @@ def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -
     """The paths that one term names: site before path before class."""
     sites = sites_of(model)
     if term in sites:
-        return [path for path in (site.partition(":")[0] for site in sites[term]) if path in everything]
+        if found := [path for path in sites[term] if path in everything]:
+            return found
+        met = ", ".join(map(repr, sites[term]))
+        why = "a number that its forward reads, and no module" if ":" in met else "which isn't there any more"
+        raise NoEffectError(f"at={term} is {met} in this {type(model).__name__}, {why}")
     if paths := [path for path in everything if fnmatchcase(path, term)]:
         return paths
     if paths := [p for p, m in everything.items() if any(c.__name__ == term for c in type(m).__mro__[:-2])]:

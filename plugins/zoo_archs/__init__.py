@@ -1,4 +1,4 @@
-"""The zoo's own archs: small nets, and the family of all that timm has."""
+"""The zoo's own archs: small nets. The families of timm and torchvision beside it are plugins of their own."""
 
 from __future__ import annotations
 

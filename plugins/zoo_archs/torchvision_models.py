@@ -26,7 +26,8 @@ _REGISTERED = re.compile(
     r'^@register_model\((?:name="(?P<name>\w+)")?\)\n(?:[^d\n][^\n]*\n)*?def (?P<function>\w+)\(', re.MULTILINE
 )
 # Where weights come from is said to `create`, and no spec reaches the network.
-_NO_OPTIONS = {"weights", "weights_backbone", "progress", "pretrained_backbone", "kwargs", "self", "backbone"}
+_WEIGHTS = {"weights", "weights_backbone", "pretrained_backbone"}
+_NO_OPTIONS = {*_WEIGHTS, "progress", "kwargs", "self", "backbone"}
 
 
 @cache
@@ -70,9 +71,9 @@ def _check_options(name: str, builder: Callable[..., Any], options: dict[str, An
     else:
         own |= set(options) - {"weights_backbone", "pretrained_backbone"}
     for option in options:
-        if option in _NO_OPTIONS:
+        if option in _WEIGHTS:
             raise zoo.OptionError(f"'{option}' can't stand in a spec; write zoo.create(spec, pretrained=True)")
-        if option not in own:
+        if option not in own - _NO_OPTIONS:
             known = ", ".join(sorted(own - _NO_OPTIONS))
             raise zoo.OptionError(f"torchvision's {name} has no option '{option}'; its options: {known}")
 

@@ -57,7 +57,7 @@ class TaskChoice(zoo.Mixin):
 def _apart(output: Any, sizes: Mapping[str, int], dim: int) -> Any:
     """The outputs by name, wherever in a tuple or a dict of outputs they stand together."""
     if isinstance(output, Tensor):
-        if output.ndim < 2 or output.shape[dim] != sum(sizes.values()):
+        if not -output.ndim <= dim < output.ndim or output.shape[dim] != sum(sizes.values()):
             return output
         return dict(zip(sizes, torch.split(output, list(sizes.values()), dim), strict=True))
     if isinstance(output, dict):

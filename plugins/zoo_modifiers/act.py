@@ -109,7 +109,10 @@ def _out_of_reach(model: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _in_code(module: nn.Module) -> set[str]:
-    """For a model that couldn't be traced: the names that the forward's own code uses and the module doesn't have."""
+    """For a model that couldn't be traced: the names that the forward's own code uses and the module doesn't have, and
+    those of functions that the module holds, as `nn.TransformerEncoderLayer` does.
+    """
+    held = {getattr(value, "__name__", "") for value in vars(module).values()}
     code = getattr(type(module).forward, "__code__", None)
     own = type(module).__module__.startswith("torch.nn.")
-    return set() if code is None or own else {name for name in code.co_names if not hasattr(module, name)}
+    return held if code is None or own else held | {name for name in code.co_names if not hasattr(module, name)}

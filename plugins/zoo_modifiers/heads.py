@@ -96,6 +96,8 @@ def _check_names(sizes: dict[str, int]) -> None:
             reason = "Python can't take it for a name"
         elif hasattr(nn.ModuleDict, name) or name in ("training", "sizes", "task", "dim"):
             reason = "nn.ModuleDict has an attribute of that name"
+        elif name.startswith("zoo_"):
+            reason = "what is inserted at a place stands under such names"
         if reason:
-            other = f"{name}_head" if name.isidentifier() else re.sub(r"\W", "_", name)
+            other = f"{name.removeprefix('zoo_')}_head" if name.isidentifier() else re.sub(r"\W", "_", name)
             raise zoo.OptionError(f"heads: a head can't be called '{name}': {reason}; call it '{other}', say")
