@@ -80,10 +80,3 @@ def add_mixin(module: Any, mixin: type) -> None:
     if own & {"__reduce_ex__", "__reduce__"}:
         raise NotApplicableError(f"{base.__name__} pickles itself in its own way, so it can't become anything else")
     module.__class__ = _combined(base, (mixin, *mixins))
-
-
-def remove_mixin(module: Any, mixin: type) -> None:
-    """Take one mixin away again."""
-    base, mixins = parts_of(type(module))
-    rest = tuple(m for m in mixins if m is not mixin)
-    module.__class__ = _combined(base, rest) if rest else base
