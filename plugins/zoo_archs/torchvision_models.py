@@ -52,7 +52,7 @@ def torchvision_family(name: str, source: str | None) -> zoo.Arch | None:
         _check_options(name, builder, options)
         if "weights_backbone" in inspect.signature(builder).parameters:
             options["weights_backbone"] = None
-        if name == "googlenet" or name.startswith("inception"):
+        if name.endswith(("googlenet", "inception_v3")):
             options.setdefault("init_weights", True)  # what it does anyway, less the warning
         return builder(weights="DEFAULT" if pretrained else None, **options)
 
