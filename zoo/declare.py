@@ -40,6 +40,8 @@ class Arch:
     width: a function of the model that gives the number of pooled features in front of the head.
     order: a function of the model that gives each parameter's layer, counted from the input, for learning rates that
         fall from layer to layer.
+    recipe: a function of the built model that gives a text, which the family's `rebuild` turns into the same arch
+        without opening a file or the network. For archs whose name points outside: `hf-hub:…`, `darknet:"net.cfg"`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Arch:
     examples: tuple[str, ...] = ()
     width: Callable[[Any], int | None] | None = None
     order: Callable[[Any], Mapping[str, int]] | None = None
+    recipe: Callable[[Any], str] | None = None
 
     @property
     def doc(self) -> str:
@@ -66,6 +69,8 @@ class Family:
     names: lists what there is, without importing anything heavy.
     resolve: `(name, source) -> Arch`, or None for a name that it doesn't know; imports nothing heavy either.
         `source` is the text behind the colon for one of `prefixes` (`hf-hub:timm/resnet18`), and None otherwise.
+    rebuild: `(prefix, recipe) -> Arch`, the inverse of `Arch.recipe`, for archs of a prefix that come out of a saved
+        file. It opens nothing.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Family:
     names: Callable[[], Iterable[str]]
     prefixes: tuple[str, ...] = ()
     bare: bool = False
+    rebuild: Callable[[str, str], Arch] | None = None
 
     @property
     def doc(self) -> str:
@@ -120,14 +126,19 @@ def arch(
 
 
 def family(
-    name: str | None = None, *, names: Callable[[], Iterable[str]], prefixes: Sequence[str] = (), bare: bool = False
+    name: str | None = None,
+    *,
+    names: Callable[[], Iterable[str]],
+    prefixes: Sequence[str] = (),
+    bare: bool = False,
+    rebuild: Callable[[str, str], Arch] | None = None,
 ) -> Callable[[Callable[[str, str | None], Arch | None]], Family]:
     """Declare a function `(name, source) -> Arch | None` as a family of archs."""
 
     def declare(resolve: Callable[[str, str | None], Arch | None]) -> Family:
         called = name or resolve.__name__
         _check(called, "family", resolve)
-        return Family(called, resolve, names, tuple(prefixes), bare)
+        return Family(called, resolve, names, tuple(prefixes), bare, rebuild)
 
     return declare
 
