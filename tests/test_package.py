@@ -40,6 +40,7 @@ ORDER = [
     "promises",
     "blueprint",
     "shapes",
+    "flops",
     "apply",
     "optimizers",
     "carrying",
