@@ -206,6 +206,8 @@ def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
     one, two = ModuleState.of(a), ModuleState.of(b)
     was, now = _options(one.config()), _options(two.config())
     for key in dict.fromkeys([*was, *now]):
+        if kinds[0] != kinds[1] and key.startswith("zoo_"):
+            continue  # the state of what it became
         if key not in was or key not in now or not same(was[key], now[key]):
             yield Difference(path, key, repr(was.get(key, "unset")), repr(now.get(key, "unset")))
     for name in dict.fromkeys([*one.tensors, *two.tensors]):
