@@ -32,6 +32,7 @@ ORDER = [
     "layers",
     "options",
     "registry",
+    "wrappers",
     "info",
     "walker",
     "mixins",

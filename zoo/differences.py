@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import ZooError
+import torch
+
+from .errors import OptionError, ZooError
 from .factory import create, spec_of
 from .info import KEY, info_of
 from .mixins import parts_of
@@ -18,6 +20,7 @@ from .record import ModuleState, brief, same
 from .registry import Registry
 from .spec import Spec
 from .walker import places
+from .wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,7 +122,9 @@ def verify(model: nn.Module, *, registry: Registry | None = None) -> Differences
 def _resolved(thing: Any, registry: Registry | None) -> tuple[str, nn.Module]:
     if isinstance(thing, (str, Spec)):
         return str(thing), create(thing, device="meta", registry=registry)
-    inner = getattr(thing, "_orig_mod", thing)
+    inner = unwrapped(thing)
+    if not isinstance(inner, torch.nn.Module):
+        raise OptionError(f"diff takes specs and models, such as 'resnet18+act(silu)', not {thing!r}")
     info = info_of(inner)
     return str(info.spec) if info else type(inner).__name__, inner
 
