@@ -192,6 +192,11 @@ def _no_fast_path(model: nn.Module, path: str) -> None:
             parent.register_forward_pre_hook(slow_path)
 
 
+def users(hook: Any) -> bool:
+    """Whether a hook is one that a user put there, and not torch's own (weight_norm, spectral_norm) or `slow_path`."""
+    return hook is not slow_path and not type(hook).__module__.startswith("torch.")
+
+
 def slow_path(module: nn.Module, args: Any) -> None:
     """A hook that does nothing but be there."""
 
@@ -289,7 +294,7 @@ def _hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
     """
     for name in HOOK_DICTS:
         ours, theirs = vars(old)[name], vars(new)[name]
-        torchs = {k: h for k, h in ours.items() if type(h).__module__.startswith("torch.")}
+        torchs = {k: h for k, h in ours.items() if not users(h)}
         if len(torchs) == len(ours) or ours is theirs:
             continue
         for key in torchs:

@@ -26,7 +26,7 @@ from .optimizers import Saved, as_list, follow, named
 from .options import bind, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
 from .registry import Registry, default_registry
-from .shapes import run_through
+from .shapes import misfit, run_through
 from .spec import Spec, parse
 from .values import Call
 from .wrappers import Outer, refuse_sharded, unwrapped
@@ -136,6 +136,7 @@ def modify(
         result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
         try:
             outer.check(result)
+            _check_sizes(start, result, blueprint, len(info.changes))
             if optimizers:
                 follow(optimizers, old, named(result), group)
         except BaseException:
@@ -144,6 +145,15 @@ def modify(
                 one.restore()
             raise
     return given if result is model else result
+
+
+def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None, known: int) -> None:
+    """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
+    done = changes(result)[known:]
+    if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
+        what = "+".join(dict.fromkeys(change.part for change in done))
+        if error := misfit(start, Snapshot(result), blueprint.arguments or (), what):
+            raise error from error.__cause__
 
 
 def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:

@@ -29,7 +29,7 @@ def refuse_sharded(model: nn.Module) -> None:
     fsdp, tensor = (sys.modules.get(f"torch.distributed.{name}") for name in ("fsdp", "tensor"))
     if fsdp and any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
         raise NotApplicableError(
-            "FullyShardedDataParallel has made flat pieces of this model's parameters; modify the bare model, then wrap "
+            "FullyShardedDataParallel made flat pieces of this model's parameters; modify the bare model, then wrap "
             "it: FullyShardedDataParallel(zoo.modify(model, ...))"
         )
     if tensor:
