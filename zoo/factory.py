@@ -153,7 +153,7 @@ def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None
     if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
         what = "+".join(dict.fromkeys(change.part for change in done))
         if error := misfit(start, Snapshot(result), blueprint.arguments or (), what):
-            raise error from error.__cause__
+            raise error
 
 
 def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:

@@ -53,7 +53,7 @@ def misfit(start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str
         except Exception:
             return None  # nothing is known of a model that its arch's sample doesn't fit
         else:
-            return error
+            return ShapeError(f"{error}; edits that only fit together go into one call, joined by '+'")
         finally:
             end.restore()
     except Exception:
