@@ -33,6 +33,7 @@ ORDER = [
     "options",
     "registry",
     "trees",
+    "wrappers",
     "info",
     "walker",
     "mixins",

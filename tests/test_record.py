@@ -284,7 +284,7 @@ def declines(model):
 
 @bad(
     zoo.NotApplicableError,
-    "there is no module at 'fc'; under 'fc' would be: a, act, again, b, norm, head; "
+    "there is no module at 'fc'; in this Net there is: a, act, again, b, norm, head; "
     "say where, as in misses(..., at=...)",
 )
 def misses(model):

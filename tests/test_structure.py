@@ -312,7 +312,6 @@ KEEP = [
     # (site, layer, what of the old one is in the new one, what isn't)
     ("layers2.0", "Linear(100, 70)", {"weight", "bias"}, set()),
     ("layers2.0", "Linear(100, 70, bias=False)", {"weight"}, set()),
-    ("layers2.0", "Linear(50, 70)", {"bias"}, {"weight"}),
     ("layers3.0", "BatchNorm1d(70, eps=0.01)", {"weight", "bias", "running_mean", "num_batches_tracked"}, set()),
     ("layers3", "Sequential(BatchNorm1d(70), Linear(70, 5))", {"0.weight", "0.running_var"}, {"1.weight", "1.bias"}),
 ]
@@ -333,6 +332,15 @@ def test_keep_weights_copies_what_fits(
     assert {n for n in kept if not torch.equal(old[n], new[n])} == set()
     assert {n for n in fresh if old[n].shape == new[n].shape} == set()
     assert all(v.dtype == dtype for v in new.values() if v.is_floating_point())
+
+
+def test_keep_weights_leaves_what_does_not_fit_fresh() -> None:
+    """The weight is of another shape, the bias isn't."""
+    model = nn.Sequential(nn.Linear(4, 3))
+    old = copy.deepcopy(model[0].state_dict())
+    zoo.modify(model, "replace('0', Linear(5, 3), keep_weights=True)")
+    assert torch.equal(model[0].bias, old["bias"])
+    assert model[0].weight.shape == (3, 5)
 
 
 def test_without_keep_weights_they_are_fresh() -> None:

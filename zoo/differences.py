@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from .accounts import own_flops
 from .blueprint import sample_input
-from .errors import ZooError
+from .errors import OptionError, ZooError
 from .factory import create, plan_of, spec_of
 from .flops import flops_by_path
 from .info import KEY, info_of
@@ -22,6 +24,7 @@ from .registry import Registry, default_registry
 from .spec import Spec
 from .trees import Branch, as_html, as_rich, as_text, capped, counted, fold, row
 from .walker import places
+from .wrappers import unwrapped
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -152,7 +155,9 @@ def _resolved(thing: Any, registry: Registry | None) -> _Resolved:
     if isinstance(thing, (str, Spec)):
         model, name = create(thing, device="meta", registry=registry), str(thing)
     else:
-        model = getattr(thing, "_orig_mod", thing)
+        model = unwrapped(thing)
+        if not isinstance(model, torch.nn.Module):
+            raise OptionError(f"diff takes specs and models, such as 'resnet18+act(silu)', not {thing!r}")
         info = info_of(model)
         name = str(info.spec) if info else type(model).__name__
     return _Resolved(name, model, _flops(model, registry or default_registry()))

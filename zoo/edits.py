@@ -31,6 +31,7 @@ def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
     The layer takes over mode, device, dtype and the users' hooks of what it replaces, and what was inserted before and
     after it. With `path=""` the layer is the new root, and is what comes back.
     """
+    _check_layer(layer)
     old = _at(model, path)
     if old is not layer:
         _no_fast_path(model, path)
@@ -117,6 +118,7 @@ def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
 
 
 def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
+    _check_layer(layer)
     module, path = _innermost(model, _at(model, path), path, first)
     _refuse_uncalled(model, module, path)
     _no_fast_path(model, path)
@@ -192,12 +194,18 @@ def _no_fast_path(model: nn.Module, path: str) -> None:
             parent.register_forward_pre_hook(slow_path)
 
 
+def users(hook: Any) -> bool:
+    """Whether a hook is one that a user put there, and not torch's own (weight_norm, spectral_norm) or `slow_path`."""
+    return hook is not slow_path and not type(hook).__module__.startswith("torch.")
+
+
 def slow_path(module: nn.Module, args: Any) -> None:
     """A hook that does nothing but be there."""
 
 
 def add(model: nn.Module, path: str, name: str, layer: nn.Module, first: bool = False) -> nn.Module:
     """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one."""
+    _check_layer(layer)
     parent = _at(model, path)
     if hasattr(parent, name):
         place = f" at '{path}'" if path else ""
@@ -230,18 +238,30 @@ def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
     return model
 
 
+def _check_layer(layer: Any) -> None:
+    if not isinstance(layer, nn.Module):
+        made = isinstance(layer, type) and issubclass(layer, nn.Module)
+        met = f"the class {layer.__name__}; write {layer.__name__}(...)" if made else repr(layer)
+        raise OptionError(f"a layer is a module, such as nn.ReLU(), not {met}")
+
+
 def _at(model: nn.Module, path: str) -> nn.Module:
+    if not isinstance(path, str):
+        raise OptionError(f"a path is a text such as 'layer1.0', not {path!r}")
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"expected a live model, not {model!r}")
     try:
         return model.get_submodule(path)
     except AttributeError:
-        names = path.split(".")
-        parent: nn.Module | None = model
-        for name in names:
-            if name not in parent._modules:  # type: ignore[union-attr]
+        parent, inside = model, ""
+        for name in path.split("."):
+            child = parent._modules.get(name)
+            if child is None:
                 break
-            parent = parent._modules[name]  # type: ignore[union-attr]
-        some = ", ".join(list(parent._modules)[:8]) if parent is not None else ""
-        raise NoEffectError(f"there is no module at '{path}'; under '{name}' would be: {some or 'nothing'}") from None
+            parent, inside = child, f"{inside}.{name}".lstrip(".")
+        some = ", ".join(list(parent._modules)[:8]) or "nothing"
+        place = f"'{inside}'" if inside else f"this {type(model).__name__}"
+        raise NoEffectError(f"there is no module at '{path}'; in {place} there is: {some}") from None
 
 
 def _match(model: nn.Module, path: str, layer: nn.Module) -> None:
@@ -289,7 +309,7 @@ def _hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
     """
     for name in HOOK_DICTS:
         ours, theirs = vars(old)[name], vars(new)[name]
-        torchs = {k: h for k, h in ours.items() if type(h).__module__.startswith("torch.")}
+        torchs = {k: h for k, h in ours.items() if not users(h)}
         if len(torchs) == len(ours) or ours is theirs:
             continue
         for key in torchs:

@@ -26,9 +26,10 @@ from .optimizers import Saved, as_list, follow, named
 from .options import bind, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
 from .registry import Registry, default_registry
-from .shapes import run_through
+from .shapes import misfit, run_through
 from .spec import Spec, parse
 from .values import Call
+from .wrappers import Outer, refuse_sharded, unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,6 +103,9 @@ def modify(
 ) -> nn.Module:
     """Apply modifiers, such as `"dropout(0.2)+act(silu)"`, to a live module, made by the zoo or not.
 
+    One inside torch.compile's wrapper, DataParallel or DistributedDataParallel is found there. What the last of these
+    can't follow, and what is sharded, is refused with NotApplicableError.
+
     optimizer: one or several that train the model. New parameters join the group of their neighbours, or `group`: the
         index of a group of the first optimizer, or the options of a new one. Removed ones leave, and the state of all
         others stays.
@@ -111,9 +115,10 @@ def modify(
     optimizers are as they were before the call (but for what a modifier wrote into tensors).
     """
     registry = registry or default_registry()
-    given, model = model, getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
+    given, model = model, unwrapped(model)
     if not isinstance(model, torch.nn.Module):
         raise OptionError(f"modify takes a live model, not {type(model).__name__}; zoo.create makes one from a spec")
+    refuse_sharded(model)
     info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
     calls = mods.parts if isinstance(mods, Spec) else read_mods(mods)
     steps = _steps(calls, registry, "+".join(map(str, calls)))
@@ -126,9 +131,12 @@ def modify(
     with registry.lock:
         blueprint = _known_blueprint(info, registry)
         target = copying.deepcopy(model) if copy else model
+        outer = Outer(target if copy else given, target)
         start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
         result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
         try:
+            outer.check(result)
+            _check_sizes(start, result, blueprint, len(info.changes))
             if optimizers:
                 follow(optimizers, old, named(result), group)
         except BaseException:
@@ -137,6 +145,15 @@ def modify(
                 one.restore()
             raise
     return given if result is model else result
+
+
+def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None, known: int) -> None:
+    """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
+    done = changes_of(result)[known:]
+    if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
+        what = "+".join(dict.fromkeys(change.part for change in done))
+        if error := misfit(start, Snapshot(result), blueprint.arguments or (), what):
+            raise error
 
 
 def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:

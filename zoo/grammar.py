@@ -59,7 +59,7 @@ def read_mods(text: str) -> tuple[Call, ...]:
 
 
 def _calls(text: str, start: str) -> tuple[Call, ...]:
-    _check_limits(text)
+    _check_limits(text, start)
     try:
         tree = _parser().parse(text, start=start)
     except UnexpectedInput as error:
@@ -69,13 +69,15 @@ def _calls(text: str, start: str) -> tuple[Call, ...]:
     return tuple(_call(text, child) for child in tree.children if isinstance(child, Tree))
 
 
-def _check_limits(text: str) -> None:
+def _check_limits(text: str, start: str) -> None:
     if not isinstance(text, str):
-        raise SpecError(f"a spec is a text such as 'resnet18+dropout(0.2)', not {type(text).__name__}")
+        wanted = "a spec is a text such as 'resnet18" if start == "spec" else "modifiers are a text such as 'act(silu)"
+        raise SpecError(f"{wanted}+dropout(0.2)', not {type(text).__name__}")
     if len(text) > MAX_CHARACTERS:
         raise SpecError(f"{len(text):,} characters; a spec has at most {MAX_CHARACTERS:,}")
     if not text.strip():
-        raise SpecError("the spec is empty; expected the name of an arch, such as 'resnet18'")
+        wanted = "the name of an arch, such as 'resnet18'" if start == "spec" else "a modifier, such as 'dropout(0.2)'"
+        raise SpecError(f"the spec is empty; expected {wanted}")
     quote, depth, escaped = "", 0, False
     for at, char in enumerate(text):
         if quote:

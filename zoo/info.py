@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .spec import Spec
 from .trees import Branch, as_html, as_rich, as_text, capped, counted, fold, row
+from .wrappers import unwrapped
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -99,8 +100,8 @@ class Info:
 
 
 def info_of(model: Any) -> Info | None:
-    """What the zoo knows of a model; None for one that it never touched. Looks inside torch.compile's wrapper."""
-    inner = getattr(model, "_orig_mod", model)
+    """What the zoo knows of a model; None for one that it never touched. Looks inside wrappers."""
+    inner = unwrapped(model)
     found = vars(inner).get(KEY) if hasattr(inner, "__dict__") else None
     return found if isinstance(found, Info) else None
 

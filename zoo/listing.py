@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .declare import Arch
-from .errors import UnknownNameError, ZooError
+from .errors import OptionError, UnknownNameError, ZooError
 from .loader import Plugin
 from .options import EMPTY, options_of, signature
 from .registry import Owned, Registry, default_registry
@@ -94,6 +94,8 @@ def summarised(whats: Sequence[str]) -> str:
 def describe(name: str, *, registry: Registry | None = None) -> Described:
     """An arch's or a modifier's options with types and defaults, documentation, examples, owner and version."""
     registry = registry or default_registry()
+    if not isinstance(name, str):
+        raise OptionError(f"describe takes the name of an arch or a modifier, such as 'resnet18', not {name!r}")
     try:
         found: Owned[Any] = registry.modifier(name)
         function, skip, kind = found.value.apply, 1, "modifier"

@@ -109,13 +109,10 @@ def _half_swapped(before: Snapshot, after: Snapshot) -> str | None:
     return None
 
 
-def _items(value: Any) -> Iterator[Any]:
-    """What a plain container holds, all the way down."""
-    if isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            yield from _items(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _items(item)
-    else:
+def _items(value: Any, above: tuple[int, ...] = ()) -> Iterator[Any]:
+    """What a plain container holds, all the way down; one that holds itself is gone through once."""
+    if not isinstance(value, (list, tuple, set, frozenset, dict)):
         yield value
+    elif id(value) not in above:
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _items(item, (*above, id(value)))

@@ -106,12 +106,14 @@ class ModuleState:
                 state.tensor.requires_grad_(state.requires_grad)
 
 
-def _copy(value: Any) -> Any:
-    """A copy of plain containers, all the way down; anything else itself."""
+def _copy(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """A copy of plain containers, all the way down; anything else itself, and a container that holds itself there."""
+    if id(value) in above:
+        return value
     if type(value) is list:
-        return [_copy(v) for v in value]
+        return [_copy(v, (*above, id(value))) if isinstance(v, (dict, list, set)) else v for v in value]
     if isinstance(value, dict):
-        return {k: _copy(v) if type(v) in (dict, list) else v for k, v in value.items()}
+        return {k: _copy(v, (*above, id(value))) if type(v) in (dict, list) else v for k, v in value.items()}
     return set(value) if isinstance(value, set) else value
 
 
@@ -299,18 +301,22 @@ def _text(config: Mapping[str, Any], key: str) -> str:
     return _short(repr(config[key])) if key in config else "unset"
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two values of configuration are the same: by value for plain ones, by identity for all else."""
-    if a is b:
+def same(a: Any, b: Any, above: tuple[tuple[int, int], ...] = ()) -> bool:
+    """Whether two values of configuration are the same: by value for plain ones, by identity for all else.
+
+    above: the containers that are being compared already, since one may hold itself.
+    """
+    if a is b or (id(a), id(b)) in above:
         return True
     if type(a) is not type(b):
         return False
     if isinstance(a, PLAIN):
         return bool(a == b) or (a != a and b != b)
+    inside = (*above, (id(a), id(b)))
     if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(same(x, y, inside) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)  # order too: it's the order of the keys
+        return list(a) == list(b) and all(same(a[k], b[k], inside) for k in a)  # order too: it's that of the keys
     return bool(a == b) if isinstance(a, (set, frozenset)) else False
 
 

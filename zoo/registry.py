@@ -146,6 +146,8 @@ class Registry:
         owner, slash, rest = name.partition("/")
         claims = self._offers(rest, owner) if slash else self._offers(name)
         found = choose("arch", name, claims)
+        if found is None and name in self._tables[Modifier]:
+            raise UnknownNameError(f"'{name}' is a modifier; put an arch in front of it, as in 'resnet18+{call}'")
         if found is None:
             raise self.unknown("arch", name, self.arch_names())
         rest = rest or name

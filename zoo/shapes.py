@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy as copying
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .edits import HOOK_DICTS, users
 from .errors import ShapeError
+from .mixins import parts_of
+from .record import Snapshot
 
 # For the layers that fix a size: the attribute that holds it, and the dimension of the input that must match.
 _FIXED: tuple[tuple[type, str, int], ...] = (
@@ -18,7 +23,42 @@ _FIXED: tuple[tuple[type, str, int], ...] = (
     (nn.modules.batchnorm._BatchNorm, "num_features", 1),
     (nn.GroupNorm, "num_channels", 1),
     (nn.RNNBase, "input_size", -1),
+    (nn.MultiheadAttention, "embed_dim", -1),
+    (nn.PReLU, "num_parameters", 1),
 )
+
+
+def on_meta(model: nn.Module) -> nn.Module:
+    """A copy of a live model that holds no memory, in float32, without the users' hooks."""
+    memo: dict[int, Any] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        empty = tensor.detach().to("meta")
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    for module in model.modules():
+        for hooks in (vars(module)[name] for name in HOOK_DICTS):
+            memo[id(hooks)] = type(hooks)((key, hook) for key, hook in hooks.items() if not users(hook))
+    return copying.deepcopy(model, memo).float()
+
+
+def misfit(start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str) -> ShapeError | None:
+    """Why a forward of an edited live model fails, if one of the model before the edit doesn't.
+
+    The model is as it is at the end. A copy without memory runs, so that neither buffers nor users' hooks notice.
+    """
+    try:
+        run_through(on_meta(end.root), arguments, what)
+    except ShapeError as error:
+        try:
+            run_through(on_meta(start.restore()), arguments, what)
+        except Exception:
+            return None  # nothing is known of a model that its arch's sample doesn't fit
+        else:
+            return ShapeError(f"{error}; edits that only fit together go into one call, joined by '+'")
+        finally:
+            end.restore()
+    except Exception:
+        return None  # one that can't be copied
+    return None
 
 
 def run_through(model: nn.Module, arguments: tuple[Any, ...], what: str) -> None:
@@ -28,6 +68,8 @@ def run_through(model: nn.Module, arguments: tuple[Any, ...], what: str) -> None
         with torch.no_grad():
             model(*arguments)
     except Exception as error:
+        if isinstance(error, NotImplementedError) or "meta tensor" in str(error):
+            return  # it computes with values, which says nothing of sizes
         raise explained(model, error, f"{what}: ") from error
 
 
@@ -45,17 +87,25 @@ def explained(model: nn.Module, error: Exception, lead: str = "") -> ShapeError:
         trace = trace.tb_next
     name = f"'{place}' ({type(module).__name__})" if place else f"the model itself ({type(module).__name__})"
     shapes = ", ".join(str(list(tensor.shape)) for tensor in arrived[:2])
-    for kind, attribute, dim in _FIXED:
-        if isinstance(module, kind) and arrived and arrived[0].ndim > 1:
-            wants, got = getattr(module, attribute), arrived[0].shape[dim]
-            if wants != got:
-                fits = f"{type(module).__name__} with {attribute}={got}"
-                return ShapeError(
-                    f"{lead}{name} wants {attribute}={wants}, but {got} arrive ({shapes}); a {fits} would fit"
-                )
+    for attribute, wants, got in _sizes(module, arrived[0]) if arrived and arrived[0].ndim > 1 else ():
+        if wants != got:
+            fits = f"{type(module).__name__} with {attribute}={got}"
+            return ShapeError(
+                f"{lead}{name} wants {attribute}={wants}, but {got} arrive ({shapes}); a {fits} would fit"
+            )
     reason = str(error).split("\n")[0]
     came = f", where {shapes} arrived" if shapes else ""
     return ShapeError(f"{lead}a forward fails at {name}{came}: {reason}")
+
+
+def _sizes(module: nn.Module, arrived: Tensor) -> Iterator[tuple[str, Any, Any]]:
+    """The sizes that a layer fixes: the attribute, what it wants, and what arrived."""
+    if parts_of(type(module))[0] in (nn.LayerNorm, nn.RMSNorm):  # a subclass may norm over other dimensions
+        wants = list(module.normalized_shape)  # type: ignore[arg-type]
+        yield "normalized_shape", wants, list(arrived.shape[-len(wants) :])
+    for kind, attribute, dim in _FIXED:
+        if isinstance(module, kind):
+            yield attribute, getattr(module, attribute), arrived.shape[dim]
 
 
 def _inside(value: Any) -> tuple[Any, ...]:

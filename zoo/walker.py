@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -35,7 +35,7 @@ def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None
 
     Raises NoEffectError for a term that matches nothing.
     """
-    terms = [where] if isinstance(where, str) else list(where)
+    terms = _terms(where)
     everything = dict(places(model))
     if not terms:
         raise OptionError("at=[] names no place; write one, as in at=head, or leave it out")
@@ -66,6 +66,16 @@ def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None
             seen.add(id(module))
             found[path] = module
     return found
+
+
+def _terms(where: Any) -> list[str]:
+    """The terms of a selector, checked; a class is what people try first."""
+    terms: list[Any] = [where] if isinstance(where, (str, type)) or not isinstance(where, Iterable) else list(where)
+    for term in terms:
+        if not isinstance(term, str):
+            said = f"'{term.__name__}'" if isinstance(term, type) else "'head', 'layer4*' or 'Linear'"
+            raise OptionError(f"a selector is a text or a list of texts, not {term!r}; write {said}")
+    return terms
 
 
 def _is_a(kind: type | tuple[type, ...]) -> Callable[[Any], bool]:

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 # A class is an activation if it, or a class it inherits from, stands in one of these modules and isn't one of these.
-_MODULES = ("torch.nn.modules.activation", "timm.layers.activations", "timm.layers.activations_me")
+_MODULES = (
+    "torch.nn.modules.activation",
+    "timm.layers.activations",
+    "timm.layers.activations_me",
+    "transformers.activations",
+)
 _NO_ACTIVATIONS = {"MultiheadAttention", "Softmax", "Softmax2d", "LogSoftmax", "Softmin", "GLU", "Threshold"}
+_NO_ACTIVATIONS |= {"LinearActivation", "SqrtSoftplusActivation"}  # transformers' identity, and its scores of experts
 _GATES = {"Sigmoid", "Hardsigmoid", "HardSigmoid", "HardSigmoidMe", "LogSigmoid"}
 _FUNCTIONS = {"relu", "relu_", "relu6", "silu", "gelu", "mish", "elu", "leaky_relu", "hardswish", "selu", "celu"}
 # Norms whose formula holds the activation.

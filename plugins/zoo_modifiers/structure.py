@@ -99,12 +99,12 @@ def _copy_weights(old: nn.Module, new: nn.Module, path: str) -> None:
 
 
 # What can soundly be changed on a module that stays, and what it has to be.
-_SETTABLE: dict[str, Callable[[Any], bool]] = {
-    "eps": lambda v: _number(v) and v > 0,
-    "momentum": lambda v: v is None or (_number(v) and 0 <= v <= 1),
-    "p": lambda v: _number(v) and 0 <= v <= 1,
-    "negative_slope": lambda v: _number(v),
-    "inplace": lambda v: isinstance(v, bool),
+_SETTABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "eps": (lambda v: _number(v) and v > 0, "a number above 0"),
+    "momentum": (lambda v: v is None or (_number(v) and 0 <= v <= 1), "a number from 0 to 1, or None"),
+    "p": (lambda v: _number(v) and 0 <= v <= 1, "a number from 0 to 1"),
+    "negative_slope": (lambda v: _number(v), "a number"),
+    "inplace": (lambda v: isinstance(v, bool), "True or False"),
 }
 
 
@@ -122,8 +122,9 @@ def set_(model: nn.Module, /, site: zoo.Where, **options: float | bool | None) -
                 f"set can't change '{name}' in place, since weights or structure may hang on it; "
                 f"it takes {', '.join(_SETTABLE)}; for others write replace(site, layer)"
             )
-        if not _SETTABLE[name](value):
-            raise zoo.OptionError(f"set: {name}={value} is out of range")
+        fits, expected = _SETTABLE[name]
+        if not fits(value):
+            raise zoo.OptionError(f"set: {name}={value} is out of range; expected {expected}")
     for path, module in zoo.select(model, site).items():
         for name, value in options.items():
             if not hasattr(module, name):

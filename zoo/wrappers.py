@@ -1,0 +1,75 @@
+"""Wrappers around a model: what is inside them, and which of them hold on to its parameters."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .errors import NotApplicableError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def unwrapped(model: Any) -> Any:
+    """What is inside torch.compile's wrapper, DistributedDataParallel and DataParallel, however they are nested."""
+    from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+    while True:
+        if (inner := getattr(model, "_orig_mod", None)) is None:
+            if not isinstance(model, (DataParallel, DistributedDataParallel)):
+                return model
+            inner = model.module
+        model = inner
+
+
+def refuse_sharded(model: nn.Module) -> None:
+    """Raise NotApplicableError for a model whose parameters are spread over processes."""
+    # What is sharded was made by these, so where nobody has imported them (0.7 s) nothing is.
+    fsdp, tensor = (sys.modules.get(f"torch.distributed.{name}") for name in ("fsdp", "tensor"))
+    if fsdp and any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
+        raise NotApplicableError(
+            "FullyShardedDataParallel made flat pieces of this model's parameters; modify the bare model, then wrap "
+            "it: FullyShardedDataParallel(zoo.modify(model, ...))"
+        )
+    if tensor:
+        for name, parameter in model.named_parameters():
+            if isinstance(parameter, tensor.DTensor):
+                raise NotApplicableError(
+                    f"'{name}' is a DTensor, spread over processes; modify the bare model, then shard it: "
+                    "fully_shard(zoo.modify(model, ...))"
+                )
+
+
+class Outer:
+    """A live model with its wrappers, before an edit: what they hold on to.
+
+    DistributedDataParallel notes at its construction which parameters it gathers gradients of and which buffers it
+    sends round. Others would go their own way on each process, in silence, and it would wait for those that are gone.
+    """
+
+    def __init__(self, given: nn.Module, model: nn.Module) -> None:
+        from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+        kinds = [type(m) for m in given.modules() if isinstance(m, DistributedDataParallel)]
+        self.notes = kinds[0].__name__ if kinds else ""
+        self.around = type(given).__name__ if isinstance(given, (DataParallel, DistributedDataParallel)) else ""
+        self.model = model
+        self.held = _held(model) if self.notes else set()
+
+    def check(self, result: nn.Module) -> None:
+        """Raise NotApplicableError where the edit left a wrapper with what was."""
+        again = "modify the module inside, then wrap it again: {0}(zoo.modify(model.module, ...))"
+        if changed := sorted({name for name, *_ in self.held ^ _held(result)}) if self.notes else []:
+            more = f" and {len(changed) - 1} more" if changed[1:] else ""
+            raise NotApplicableError(
+                f"'{changed[0]}'{more} would come, go, freeze or thaw behind the back of {self.notes}, which has noted "
+                f"what it keeps in step; {again.format(self.notes)}"
+            )
+        if self.around and result is not self.model:
+            raise NotApplicableError(f"this replaces the root that {self.around} holds; {again.format(self.around)}")
+
+
+def _held(model: nn.Module) -> set[tuple[str, int, bool]]:
+    tensors = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    return {(name, id(tensor), tensor.requires_grad) for name, tensor in tensors}
