@@ -21,9 +21,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
-from .edits import HOOK_DICTS, slow_path
+from .edits import HOOK_DICTS, users
 from .info import KEY
 from .walker import places
+from .wrappers import unwrapped
 
 
 @dataclass
@@ -111,22 +112,17 @@ def stand_in(model: nn.Module, meta: bool) -> nn.Module:
 
     Its tensors are on meta; or, for what can't run there, the model's own parameters, and copies of the rest.
     """
-    model = getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
+    model = unwrapped(model)
     memo: dict[int, Any] = {}  # what stands here under an object's id is taken for its copy
     for _, module in places(model):
         own = vars(module)
         memo[id(own.get(KEY))] = own.get(KEY)
         for hooks in (own[name] for name in HOOK_DICTS if own.get(name)):
-            memo[id(hooks)] = type(hooks)({key: hook for key, hook in hooks.items() if _torchs_own(hook)})
+            memo[id(hooks)] = type(hooks)({key: hook for key, hook in hooks.items() if not users(hook)})
         for value in [*module._parameters.values(), *module._buffers.values(), *own.values()]:
             if isinstance(value, Tensor) and not is_lazy(value) and id(value) not in memo:
                 memo |= _twin(value, meta)
     return copy.deepcopy(model, memo).eval()
-
-
-def _torchs_own(hook: Any) -> bool:
-    """weight_norm and its like compute weights in a hook; ours only switches a fast path off."""
-    return hook is slow_path or type(hook).__module__.startswith("torch.")
 
 
 def _twin(tensor: Tensor, meta: bool) -> dict[int, Tensor]:
