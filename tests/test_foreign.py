@@ -99,6 +99,10 @@ def every(kind: type, name: str, value: float) -> Callable[[nn.Module], None]:
     return edit
 
 
+def tanh(x: Tensor, training: bool) -> Tensor:
+    return x.tanh()
+
+
 def dropped(x: Tensor, training: bool) -> Tensor:
     return F.dropout(x, 0.3, training)
 
@@ -123,23 +127,23 @@ CASES = [
     Case(bert, "act(silu)", put(*BERT_ACTS, "pooler.activation", layer=nn.SiLU), 3, "?BertModel+act(name=silu)"),
     Case(bert, "act(silu, at=encoder)", put(*BERT_ACTS, layer=nn.SiLU), 2),
     Case(bert, "dropout(0.3, at=pooler.dense)", in_front("pooler.dense", dropped), 1),
-    Case(bert, "append(encoder.layer.1.output.dense, Tanh())", behind("encoder.layer.1.output.dense", _tanh := lambda x, _: x.tanh()), 1),
+    Case(bert, "append(encoder.layer.1.output.dense, Tanh())", behind("encoder.layer.1.output.dense", tanh), 1),
     Case(bert, "remove(pooler.activation)", put("pooler.activation", layer=nn.Identity), 1),
     Case(bert, "set(LayerNorm, eps=0.1)", every(nn.LayerNorm, "eps", 0.1), 5),
     Case(vit, "act(relu)", put(*(f"vit.layers.{i}.mlp.activation_fn" for i in (0, 1)), layer=nn.ReLU), 2),
     Case(vit, "dropout(0.3, at=classifier)", in_front("classifier", dropped), 1),
     Case(vit, "set(vit.embeddings.dropout, p=0.3)", number("vit.embeddings.dropout", "p", 0.3), 1),
-    Case(vit, "prepend(vit.layers.1.mlp.fc1, Tanh())", in_front("vit.layers.1.mlp.fc1", _tanh), 1),
+    Case(vit, "prepend(vit.layers.1.mlp.fc1, Tanh())", in_front("vit.layers.1.mlp.fc1", tanh), 1),
     Case(gpt2, "act(gelu)", put("transformer.h.0.mlp.act", "transformer.h.1.mlp.act", layer=nn.GELU), 2),
-    Case(gpt2, "dropout(0.3, at=lm_head)", in_front("lm_head", dropped), 1, "?GPT2LMHeadModel+dropout(p=0.3, at=lm_head)"),
-    Case(gpt2, "append(transformer.wte, Tanh())", behind("transformer.wte", _tanh), 1),
+    Case(gpt2, "dropout(0.3, at=lm_head)", in_front("lm_head", dropped), 1),
+    Case(gpt2, "append(transformer.wte, Tanh())", behind("transformer.wte", tanh), 1),
     Case(gpt2, "replace(transformer.drop, Dropout(0.3))", put("transformer.drop", layer=partial(nn.Dropout, 0.3)), 1),
     Case(resnet, "act(silu)", put(*[f"resnet.{path}.activation" for path in (
         "embedder.embedder", "encoder.stages.0.layers.0.layer.0", "encoder.stages.0.layers.0",
         "encoder.stages.1.layers.0.layer.0", "encoder.stages.1.layers.0")], layer=nn.SiLU), 5),
     Case(resnet, "bn(eps=0.1)", every(nn.BatchNorm2d, "eps", 0.1), 6),
-    Case(resnet, "append(resnet.encoder.stages.1.layers, Tanh())", behind("resnet.encoder.stages.1.layers.0", _tanh), 1),
-    Case(resnet, "prepend(classifier, Tanh())", in_front("classifier.0", _tanh), 1),
+    Case(resnet, "append(resnet.encoder.stages.1, Tanh())", behind("resnet.encoder.stages.1", tanh), 1),
+    Case(resnet, "prepend(classifier, Tanh())", in_front("classifier.0", tanh), 1),
 ]  # fmt: skip
 
 
@@ -162,9 +166,8 @@ def test_an_edit_without_weights(case: Case, training: bool) -> None:
     for other in results[1:]:
         torch.testing.assert_close(other, results[0])
     torch.manual_seed(1)
-    assert any(
-        not torch.allclose(a, b) for a, b in zip(tensors(bare(x)).values(), results[0].values(), strict=True)
-    ) or (not training and ("dropout" in case.mods.lower()))
+    same = all(torch.allclose(value, results[0][key]) for key, value in tensors(bare(x)).items())
+    assert same == (not training and "0.3" in case.mods)  # dropout shows in training alone
     model.load_state_dict(bare.state_dict())  # strict: no name has changed
     bare.load_state_dict(model.state_dict())
     assert list(model.state_dict()) == list(bare.state_dict())
@@ -185,9 +188,7 @@ def test_a_checkpoint_goes_to_the_plain_class_and_back(build: Callable[[], Any],
     torch.testing.assert_close(tensors(zoo.modify(again, zoo.spec_of(model))(x)), edited)
 
 
-@pytest.mark.parametrize(
-    "mods", ["act(silu)", "dropout(0.3, at=[lm_head, transformer.ln_f])", "set(LayerNorm, eps=0.1)"]
-)
+@pytest.mark.parametrize("mods", ["act(silu)", "dropout(0.3, at=[lm_head, transformer.ln_f])", "set(LayerNorm, eps=1)"])
 def test_tied_weights_stay_tied(mods: str) -> None:
     model = gpt2()
     weight = model.transformer.wte.weight
@@ -288,7 +289,7 @@ def test_torchvision_detection() -> None:
     hand.roi_heads.score_thresh = 0.0
     model.roi_heads.score_thresh = 0.0
     with pytest.raises(
-        zoo.NotApplicableError, match="relu, which TwoMLPHead calls as a function at 'roi_heads.box_head'"
+        zoo.NotApplicableError, match=r"relu, which TwoMLPHead calls as a function at 'roi_heads.box_head'"
     ):
         zoo.modify(model, "act(silu)")
     zoo.modify(model, "act(silu, at=backbone)")
@@ -346,8 +347,8 @@ class Mixed(nn.Module):
 
 MIXED = [
     ("act(silu, at=act)", put("act", layer=nn.SiLU)),
-    ("append(enc, Tanh())", behind("enc", _tanh)),
-    ("prepend(dec.1, Tanh())", in_front("dec.1", _tanh)),
+    ("append(enc, Tanh())", behind("enc", tanh)),
+    ("prepend(dec.1, Tanh())", in_front("dec.1", tanh)),
     ("dropout(0.3, at=dec.0)", in_front("dec.0", dropped)),
     ("remove(act)", put("act", layer=nn.Identity)),
 ]
@@ -371,6 +372,6 @@ def test_a_users_class_with_functions_and_several_inputs(mods: str, by_hand: Any
 
 def test_what_a_users_class_calls_as_a_function_is_not_swapped_by_half() -> None:
     with pytest.raises(
-        zoo.NotApplicableError, match="^act can't swap gelu, which Mixed calls as a function at the root"
+        zoo.NotApplicableError, match=r"^act can't swap gelu, which Mixed calls as a function at the root"
     ):
         zoo.modify(Mixed(), "act(silu)")

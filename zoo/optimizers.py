@@ -37,7 +37,7 @@ class Saved:
             (group, dict(group), {key: list(v) for key, v in group.items() if isinstance(v, list)})
             for group in optimizer.param_groups
         ]
-        self.state = {p: dict(s) if isinstance(s, dict) else s for p, s in optimizer.state.items()}
+        self.state = [(p, s, dict(s) if isinstance(s, dict) else None) for p, s in optimizer.state.items()]
 
     def restore(self) -> None:
         self.optimizer.param_groups[:] = [group for group, _, _ in self.groups]
@@ -47,7 +47,11 @@ class Saved:
             for key, content_of in lists.items():
                 group[key][:] = content_of
         self.optimizer.state.clear()
-        self.optimizer.state.update(self.state)
+        for parameter, state, content_of_it in self.state:
+            self.optimizer.state[parameter] = state  # the same dict, since others may hold it
+            if content_of_it is not None:
+                state.clear()
+                state.update(content_of_it)
 
 
 def follow(optimizers: list[Optimizer], old: Names, new: Names, group: int | Mapping[str, Any] | None = None) -> None:

@@ -67,12 +67,27 @@ def replace(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer, keep_weights
 
     keep_weights: copy every parameter and buffer of the old one that has its name and shape in the new one.
     """
+    pairs = []
     for path in _topmost(zoo.select(model, site)):
         old, new = model.get_submodule(path), layer.build()
         model = zoo.replace(model, path, new)
         if keep_weights:  # afterwards, since now the new one has the old one's device and dtype
             _copy_weights(old, new, path)
+        pairs.append((old, new))
+    _tie_again(pairs)
     return model
+
+
+def _tie_again(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
+    """A parameter that several of the old ones shared, and that is replaced in all of them, is one in the new ones."""
+    first: dict[tuple[int, str], nn.Parameter] = {}
+    for old, new in pairs:
+        fresh = dict(new.named_parameters())
+        for name, parameter in old.named_parameters():
+            one = first.setdefault((id(parameter), name), fresh[name]) if name in fresh else None
+            if one is not None and one is not fresh[name] and one.shape == fresh[name].shape:
+                holder, _, own = name.rpartition(".")
+                setattr(new.get_submodule(holder), own, one)
 
 
 def _topmost(paths: dict[str, nn.Module]) -> list[str]:
