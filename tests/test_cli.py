@@ -129,8 +129,8 @@ def test_show_prints_model_spec_parameters_sites_and_changes() -> None:
         "parameters  17,452\n"
         "sites       stem: layers1.0, head: layers3\n"
         "changes\n"
-        "  dropout(p=0.2)\n"
-        "    layers3.0: inserted before Dropout(p=0.2, inplace=False)\n"
+        "└── dropout(p=0.2)\n"
+        "    └── layers3.0: inserted before Dropout(p=0.2, inplace=False)\n"
     )
 
 
@@ -146,7 +146,7 @@ def test_show_as_json() -> None:
 
 
 def test_show_of_a_bare_arch_says_that_nothing_changed() -> None:
-    assert good("show", "simple").rstrip().endswith("changes\n  no changes")
+    assert good("show", "simple").rstrip().endswith("changes\n└── none")
 
 
 # -- zoo plugins ------------------------------------------------------------------------------------------------------

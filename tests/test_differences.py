@@ -7,10 +7,11 @@ import time
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 import zoo
-from zoo.differences import Difference
+from zoo.differences import Difference, Differences, Side
 
 
 def rows(found: object) -> list[tuple[str, str, str, str]]:
@@ -59,13 +60,54 @@ def test_two_archs() -> None:
     assert [d.path for d in found] == [
         f"layer{i}.{j}" for i, n in ((1, 3), (2, 4), (3, 6), (4, 3)) for j in range(2, n)
     ]
-    assert found.parameters == (11_689_512, 21_797_672)
+    assert (found.a.parameters, found.b.parameters) == (11_689_512, 21_797_672)
+    assert sum(d.parameters for d in found) == 21_797_672 - 11_689_512
+    assert sum(d.flops or 0 for d in found) == found.b.flops - found.a.flops  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ["ResNet18", "ResNet50", "MobileNet_V2", "ViT_B_16"])
+def test_flops_are_the_published_ones(name: str) -> None:
+    # torchvision publishes multiply-adds, in billions; torch counts each as two.
+    published = getattr(torchvision.models, f"{name}_Weights").DEFAULT.meta["_ops"]
+    spec = f"torchvision/{name.lower()}"
+    found = zoo.diff(spec, f"{spec}(num_classes=10)")
+    assert found.a.flops / 2e9 == pytest.approx(published, rel=0.05 if "ViT" in name else 0.01)  # type: ignore[operator]
+    head = [d for d in found if d.what == "weight"]
+    inputs = 990 * zoo.create(spec, device="meta").get_submodule(head[0].path).in_features
+    assert [(d.parameters, d.flops) for d in head] == [(-inputs, -2 * inputs)]
+
+
+def test_what_a_place_counts_is_what_it_alone_brings() -> None:
+    found = {d.path: d for d in zoo.diff("simple", "simple+heads(a=3, b=5)") if d.parameters}
+    assert {path: (d.parameters, d.flops) for path, d in found.items()} == {
+        "layers3.1": (-142, -280),
+        "layers3.1.a": (213, 420),
+        "layers3.1.b": (355, 700),
+    }
+
+
+def test_flops_of_a_model_that_the_zoo_does_not_know_are_unknown() -> None:
+    found = zoo.diff(nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 3)))
+    assert [d.flops for d in found] == [None, None, None]
+    assert (found.a.flops, found.b.flops) == (None, None)
+    assert "FLOPs" not in str(found)
+
+
+def test_looking_at_a_live_model_runs_no_hook_and_leaves_no_trace() -> None:
+    model = zoo.create("convnet+dropout(0.2)").train()
+    ran: list[int] = []
+    model.head.register_forward_hook(lambda *_: ran.append(1))  # type: ignore[union-attr]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert zoo.diff("convnet", model).b.flops
+    assert not ran
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_what_repeats_is_folded() -> None:
     text = str(zoo.diff("resnet50", "resnet50+act(silu)"))
     assert text == (
-        "resnet50 → resnet50+act(silu): 49 differences, 25,557,032 → 25,557,032 parameters\n"
+        "resnet50 → resnet50+act(silu): 49 differences, 25,557,032 parameters, 8,178,368,512 FLOPs\n"
         "  act1 … layer4.2.act3: 49 × ReLU(inplace=True) → SiLU(inplace=True)"
     )
 
@@ -114,17 +156,17 @@ def test_what_can_not_be_verified(model: object, text: str) -> None:
 
 
 def test_html_is_escaped_and_capped() -> None:
-    found = zoo.diff("simple", "simple")
-    many = type(found).of([Difference(f"p{'x' * i}", "<script>", "<b>", "&") for i in range(300)], ("<a>", "b"), (1, 2))
+    one, two = Side("<a>", 1), Side("b", 2)
+    many = Differences.of([Difference(f"p{'x' * i}", "<script>", "<b>", "&") for i in range(300)], one, two)
     text = many._repr_html_()
     assert "<script>" not in text
     assert "<b>" not in text
-    assert "&lt;script&gt; &lt;b&gt; → &amp;" in text
-    assert text.startswith("<details open><summary>&lt;a&gt; → b: 300 differences")
-    assert text.count("<li>") == 1, "equal differences are one row"
-    lone = type(found).of([Difference(f"p{'x' * i}", "o", str(i), "") for i in range(300)], ("a", "b"), (1, 2))
-    assert lone._repr_html_().count("<li>") == 201
+    assert "300 × &lt;script&gt; &lt;b&gt; → &amp;" in text, "equal differences are one row"
+    assert "&lt;a&gt; → b: 300 differences" in text
+    lone = Differences.of([Difference(f"p{'x' * i}", "o", str(i), "") for i in range(300)], one, two)
+    assert lone._repr_html_().count("<div") == 201
     assert "… and 100 more" in lone._repr_html_()
+    assert len(str(lone).split("\n")) == 202
 
 
 def test_two_models_of_two_thousand_modules_quickly() -> None:

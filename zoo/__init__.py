@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .accounts import changes as changes
     from .blueprint import functions_of as functions_of
     from .braces import expand as expand
     from .carrying import Report as Report
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from .factory import spec_of as spec_of
     from .hookspecs import hookimpl as hookimpl
     from .info import Change as Change
-    from .info import changes as changes
+    from .info import Changes as Changes
     from .info import sites_of as sites_of
     from .info import width_of as width_of
     from .layers import Layer as Layer
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .walker import select as select
 
 _HOMES = {
+    "accounts": "changes",
     "mixins": "Mixin",
     "declare": "Arch Family Modifier Where arch family modifier",
     "carrying": "Report carry",
@@ -71,7 +73,7 @@ _HOMES = {
     "braces": "expand",
     "factory": "create modify spec_of",
     "hookspecs": "hookimpl",
-    "info": "Change changes sites_of width_of",
+    "info": "Change Changes sites_of width_of",
     "layers": "Layer",
     "listing": "describe list_archs list_modifiers list_plugins list_variants",
     "registry": "Registry",

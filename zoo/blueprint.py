@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Container, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +60,15 @@ class Trace:
 class Blueprint:
     """A bare arch on meta (or on the CPU, where meta won't do). `trace` is None where no forward could be run.
 
-    `checked` are the canonical variants that were tried on it.
+    `checked` are the canonical variants that were tried on it; `counted` holds the changes, with FLOPs, of those that
+    were asked for.
     """
 
     model: nn.Module
     arguments: tuple[Any, ...] | None
     trace: Trace | None
-    checked: set[str]
+    checked: set[str] = field(default_factory=set)
+    counted: dict[str, tuple[Change, ...]] = field(default_factory=dict)
 
 
 def introduce(arch: Arch, model: nn.Module, spec: Spec, obstacle: str = "") -> nn.Module:
@@ -106,11 +108,11 @@ def _draw(arch: Arch, spec: Spec, options: Mapping[str, Any]) -> Blueprint:
                 raise
             continue  # an arch that computes with its weights while it's built
         if arguments is None:
-            return Blueprint(model, None, None, set())
+            return Blueprint(model, None, None)
         if notes := note(model, arguments, training=False):
             fresh = partial(build, device)
-            return Blueprint(model, arguments, Trace(notes, fresh), set())  # type: ignore[arg-type]
-    return Blueprint(model, None, None, set())
+            return Blueprint(model, arguments, Trace(notes, fresh))  # type: ignore[arg-type]
+    return Blueprint(model, None, None)
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -118,14 +120,17 @@ def device_of(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("meta"))
 
 
-def sample_input(model: nn.Module, sample: Any) -> tuple[Any, ...] | None:
-    """The arguments of one forward, two samples in a batch, since BatchNorm refuses to train on one."""
+def sample_input(model: nn.Module, sample: Any, batch: int = 2) -> tuple[Any, ...] | None:
+    """The arguments of one forward, by default two samples in a batch, since BatchNorm refuses to train on one.
+
+    A sample that is a function says itself how many there are.
+    """
     with device_of(model):
         given = sample(model) if callable(sample) else sample
         if given is None:
             return None
         if all(isinstance(size, int) for size in given):
-            return (torch.zeros(2, *given),)
+            return (torch.zeros(batch, *given),)
         return tuple(given)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from .errors import ZooError
+from .trees import Branch, as_rich, printable
 
 KINDS = ("archs", "modifiers", "variants", "plugins")
 
@@ -56,6 +57,8 @@ def list_(kind: str | None, glob: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One object.")
 def show(spec: str, as_json: bool) -> None:
     """A model: its parts, what its modifiers changed, parameters and sites. Nothing is downloaded or computed."""
+    from rich.console import Console
+
     import zoo
 
     model = zoo.create(spec, device="meta")
@@ -73,8 +76,9 @@ def show(spec: str, as_json: bool) -> None:
         return
     sites = ", ".join(f"{name}: {' '.join(paths)}" for name, paths in data["sites"].items())
     lines = [data["model"], "", f"spec        {data['name']}", f"parameters  {data['parameters']:,}"]
-    lines += [f"sites       {sites or 'none'}", "changes", *(f"  {line}" for line in str(changes).split("\n"))]
-    _echo_lines(lines)
+    _echo_lines([*lines, f"sites       {sites or 'none'}"])
+    under = changes.tree().under or (Branch("none"),)
+    Console(highlight=False, soft_wrap=True).print(as_rich(Branch("changes", under=under)))
 
 
 @main.command("diff")
@@ -84,7 +88,6 @@ def show(spec: str, as_json: bool) -> None:
 def diff_(a: str, b: str, as_json: bool) -> None:
     """What differs between two specs: structure, options and shapes. What repeats is folded."""
     from rich.console import Console
-    from rich.text import Text
 
     import zoo
 
@@ -92,13 +95,7 @@ def diff_(a: str, b: str, as_json: bool) -> None:
     if as_json:
         _echo_json([{"name": one.path} | asdict(one) for one in found])
         return
-    console = Console(highlight=False, soft_wrap=True)
-    head, *rows = str(found).split("\n")
-    console.print(Text(printable(head), style="bold"))
-    for row in rows:
-        console.print(
-            Text(printable(row), style="green" if "only in b" in row else "red" if "only in a" in row else "yellow")
-        )
+    Console(highlight=False, soft_wrap=True).print(found)
 
 
 @main.command()
@@ -168,8 +165,3 @@ def _echo_json(data: Any) -> None:
 
 def _echo_lines(lines: Iterable[str]) -> None:
     click.echo("\n".join(printable(line) for line in lines))
-
-
-def printable(text: str) -> str:
-    """Text with what would steer a terminal made visible: names and reasons come from strangers' packages."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)

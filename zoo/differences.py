@@ -5,105 +5,137 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .accounts import own_flops
+from .blueprint import sample_input
 from .errors import OptionError, ZooError
-from .factory import create, spec_of
+from .factory import create, plan_of, spec_of
+from .flops import flops_by_path
 from .info import KEY, info_of
 from .mixins import parts_of
 from .record import ModuleState, brief, same
-from .registry import Registry
+from .registry import Registry, default_registry
 from .spec import Spec
+from .trees import Branch, as_html, as_rich, as_text, capped, counted, fold, row
 from .walker import places
 from .wrappers import unwrapped
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
     from torch import nn
-
-MOST_SHOWN = 200
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One place where two models differ. `what`: `only in a`, `only in b`, `class`, the name of an option, a shape."""
+    """One place where two models differ. `what`: `only in a`, `only in b`, `class`, the name of an option, a shape.
+
+    parameters, flops: how many more (or less) `b` has at this place, where that is what differs; flops are those of one
+    sample input, and None if unknown.
+    """
 
     path: str
     what: str
     before: str = ""
     after: str = ""
+    parameters: int = 0
+    flops: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.path or '(root)'}: {self.words}"
+        return row([self.path], self.words + self.counts).text
 
     @property
     def words(self) -> str:
-        """The difference without its place."""
+        """The difference without its place and its counts."""
         if self.what == "class":
             return f"{self.before} → {self.after}"
         if self.what.startswith("only"):
             return f"{self.before or self.after}, {self.what}"
         return f"{self.what} {self.before} → {self.after}"
 
+    @property
+    def counts(self) -> str:
+        return counted(max(self.parameters, 0), max(-self.parameters, 0), self.flops)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared, with its totals; flops of one sample input, None if unknown."""
+
+    name: str
+    parameters: int
+    flops: int | None = None
+
 
 class Differences(tuple[Difference, ...]):
-    """What differs, in the models' order; false when nothing does. Prints as a tree that folds what repeats."""
+    """What differs, in the models' order; false when nothing does. Prints as a tree; what repeats is one row."""
 
-    names: tuple[str, str]
-    parameters: tuple[int, int]
+    a: Side
+    b: Side
 
     @classmethod
-    def of(cls, found: Iterable[Difference], names: tuple[str, str], parameters: tuple[int, int]) -> Differences:
+    def of(cls, found: Iterable[Difference], a: Side, b: Side) -> Differences:
         made = cls(found)
-        made.names, made.parameters = names, parameters
+        made.a, made.b = a, b
         return made
 
-    def lines(self) -> list[tuple[str, str, int]]:
-        """Rows of (paths, words, how many): the same difference in many places is one row."""
-        rows: dict[str, list[str]] = {}
-        for one in self:
-            rows.setdefault(one.words, []).append(one.path)
-        return [(_span(paths), words, len(paths)) for words, paths in rows.items()]
+    def tree(self) -> Branch:
+        """The totals of both, and under them a row for each kind of difference."""
+        if not self:
+            return Branch(f"{self.a.name} and {self.b.name}: no difference")
+        count = "1 difference" if len(self) == 1 else f"{len(self)} differences"
+        head = f"{self.a.name} → {self.b.name}: {count}, {_totals(self.a, self.b)}"
+        return Branch(head, "bold", capped([_row(alike) for alike in fold(self, lambda one: one.words)]))
 
     def __str__(self) -> str:
-        a, b = self.names
-        if not self:
-            return f"{a} and {b}: no difference"
-        old, new = self.parameters
-        count = "1 difference" if len(self) == 1 else f"{len(self)} differences"
-        head = f"{a} → {b}: {count}, {old:,} → {new:,} parameters"
-        rows = self.lines()
-        shown = [_row(*row) for row in rows[:MOST_SHOWN]]
-        more = [f"  … and {len(rows) - MOST_SHOWN} more"] if len(rows) > MOST_SHOWN else []
-        return "\n".join([head, *shown, *more])
+        return as_text(self.tree())
+
+    def __rich__(self) -> Tree:
+        return as_rich(self.tree())
 
     def _repr_html_(self) -> str:
-        """For notebooks: escaped, without scripts, capped."""
-        rows = self.lines()
-        items = "".join(f"<li>{html.escape(_row(*row).strip())}</li>" for row in rows[:MOST_SHOWN])
-        more = f"<li>… and {len(rows) - MOST_SHOWN} more</li>" if len(rows) > MOST_SHOWN else ""
-        summary = html.escape(str(self).split("\n")[0])
-        return f"<details open><summary>{summary}</summary><ul>{items}{more}</ul></details>"
+        return as_html(self.tree())
 
 
-def _span(paths: list[str]) -> str:
-    return paths[0] or "(root)" if len(paths) == 1 else f"{paths[0]} … {paths[-1]}"
+def _totals(a: Side, b: Side) -> str:
+    flops = None if a.flops is None or b.flops is None else (a.flops, b.flops)
+    pairs = [("parameters", (a.parameters, b.parameters)), *([("FLOPs", flops)] if flops else [])]
+    return ", ".join(f"{x:,} {word}" if x == y else f"{x:,} → {y:,} {word}" for word, (x, y) in pairs)
 
 
-def _row(paths: str, words: str, count: int) -> str:
-    return f"  {paths}: {f'{count} × ' if count > 1 else ''}{words}"
+def _row(alike: list[Difference]) -> Branch:
+    first, flops = alike[0], [one.flops for one in alike]
+    parameters, total = sum(one.parameters for one in alike), None if None in flops else sum(filter(None, flops))
+    counts = counted(max(parameters, 0), max(-parameters, 0), total)
+    style = {"only in a": "red", "only in b": "green"}.get(first.what, "yellow")
+    return row([one.path for one in alike], first.words + counts, style)
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """A side as a model, with the FLOPs at each path where they can be had."""
+
+    name: str
+    model: nn.Module
+    flops: Mapping[str, int]
+
+    @property
+    def side(self) -> Side:
+        return Side(self.name, sum(p.numel() for p in self.model.parameters()), self.flops.get(""))
 
 
 def diff(a: Any, b: Any, *, registry: Registry | None = None) -> Differences:
-    """What differs between two specs or models, in structure, options and shapes; weights are not compared."""
-    (name_a, one), (name_b, two) = _resolved(a, registry), _resolved(b, registry)
-    found = list(_differences(one, two))
-    counts = tuple(sum(p.numel() for p in model.parameters()) for model in (one, two))
-    return Differences.of(found, (name_a, name_b), (counts[0], counts[1]))
+    """What differs between two specs or models, in structure, options and shapes; weights are not compared.
+
+    FLOPs are counted on the meta device, for one sample input of the arch, where the zoo knows the arch.
+    """
+    one, two = _resolved(a, registry), _resolved(b, registry)
+    return Differences.of(_differences(one, two), one.side, two.side)
 
 
 def verify(model: nn.Module, *, registry: Registry | None = None) -> Differences:
@@ -115,54 +147,86 @@ def verify(model: nn.Module, *, registry: Registry | None = None) -> Differences
     if info is not None and (info.obstacle or spec.arch.name.startswith("?")):
         why = info.obstacle or f"'{spec.arch.name}' is an arch that the zoo doesn't know"
         raise ZooError(f"'{spec}' can't be rebuilt, so there is nothing to hold the model against: {why}")
-    found = diff(create(spec, device="meta", registry=registry), model)
-    return Differences.of(found, (str(spec), "the model"), found.parameters)
+    found = diff(create(spec, device="meta", registry=registry), model, registry=registry)
+    return Differences.of(found, replace(found.a, name=str(spec)), replace(found.b, name="the model"))
 
 
-def _resolved(thing: Any, registry: Registry | None) -> tuple[str, nn.Module]:
+def _resolved(thing: Any, registry: Registry | None) -> _Resolved:
     if isinstance(thing, (str, Spec)):
-        return str(thing), create(thing, device="meta", registry=registry)
-    inner = unwrapped(thing)
-    if not isinstance(inner, torch.nn.Module):
-        raise OptionError(f"diff takes specs and models, such as 'resnet18+act(silu)', not {thing!r}")
-    info = info_of(inner)
-    return str(info.spec) if info else type(inner).__name__, inner
+        model, name = create(thing, device="meta", registry=registry), str(thing)
+    else:
+        model = unwrapped(thing)
+        if not isinstance(model, torch.nn.Module):
+            raise OptionError(f"diff takes specs and models, such as 'resnet18+act(silu)', not {thing!r}")
+        info = info_of(model)
+        name = str(info.spec) if info else type(model).__name__
+    return _Resolved(name, model, _flops(model, registry or default_registry()))
 
 
-def _differences(a: nn.Module, b: nn.Module) -> Iterable[Difference]:
+def _flops(model: nn.Module, registry: Registry) -> Mapping[str, int]:
+    """The FLOPs at each path; nothing where the model's arch is unknown, or can't be run on its sample any more."""
+    info = info_of(model)
+    if info is None or info.spec.arch.name.startswith("?"):
+        return {}
+    try:
+        sample = sample_input(model, plan_of(info.spec.base, registry).arch.sample, batch=1)
+        return flops_by_path(model, sample) if sample else {}
+    except Exception:  # a model that was edited by hand may fail in any way, and still be compared
+        return {}
+
+
+def _differences(a: _Resolved, b: _Resolved) -> Iterator[Difference]:
     """Places in the order of `a`, then what only `b` has; nothing below a place that only one has."""
-    one, two = dict(places(a)), dict(places(b))
+    one, two = dict(places(a.model)), dict(places(b.model))
+    known = bool(a.flops and b.flops)
+    own = own_flops(a.model, a.flops), own_flops(b.model, b.flops)
     lone: list[str] = []
     for path in dict.fromkeys([*one, *two]):
         if any(path.startswith(f"{top}.") for top in lone):
             continue
-        if path not in two:
-            lone.append(path)
-            yield Difference(path, "only in a", before=brief(one[path]))
-        elif path not in one:
-            lone.append(path)
-            yield Difference(path, "only in b", after=brief(two[path]))
-        else:
-            yield from _at_place(path, one[path], two[path])
+        if path in one and path in two:
+            found = list(_at_place(path, one[path], two[path]))
+            more = own[1][path] - own[0][path]
+            # It belongs to the first shape that differs, if any does.
+            heaviest = max(range(len(found)), key=lambda i: abs(found[i].parameters), default=None)
+            yield from (replace(d, flops=more * (i == heaviest) if known else None) for i, d in enumerate(found))
+            continue
+        lone.append(path)
+        module, sign, what = (one[path], -1, "only in a") if path in one else (two[path], 1, "only in b")
+        flops = sign * (a.flops if path in one else b.flops).get(path, 0) if known else None
+        size = sign * sum(p.numel() for p in module.parameters())
+        texts = ("", brief(module)) if path in two else (brief(module), "")
+        yield Difference(path, what, *texts, parameters=size, flops=flops)
 
 
-def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterable[Difference]:
+def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
     kinds = [(base.__name__, tuple(m.__name__ for m in mixins)) for base, mixins in (parts_of(type(m)) for m in (a, b))]
     if kinds[0] != kinds[1]:
         leaf = not a._modules and not b._modules
         before, after = (brief(m) if leaf else _kind(kind) for m, kind in zip((a, b), kinds, strict=True))
-        yield Difference(path, "class", before, after)
-        if kinds[0][0] != kinds[1][0]:
+        another = kinds[0][0] != kinds[1][0]
+        yield Difference(path, "class", before, after, parameters=_own_size(b) - _own_size(a) if another else 0)
+        if another:
             return
     one, two = ModuleState.of(a), ModuleState.of(b)
     was, now = _options(one.config()), _options(two.config())
     for key in dict.fromkeys([*was, *now]):
+        if kinds[0] != kinds[1] and key.startswith("zoo_"):
+            continue  # the state of what it became
         if key not in was or key not in now or not same(was[key], now[key]):
             yield Difference(path, key, repr(was.get(key, "unset")), repr(now.get(key, "unset")))
-    shapes = [{name: list(s.shape) for name, s in state.tensors.items()} for state in (one, two)]
-    for name in dict.fromkeys([*shapes[0], *shapes[1]]):
-        if shapes[0].get(name) != shapes[1].get(name):
-            yield Difference(path, name, str(shapes[0].get(name, "none")), str(shapes[1].get(name, "none")))
+    for name in dict.fromkeys([*one.tensors, *two.tensors]):
+        shapes = [list(state.tensors[name].shape) if name in state.tensors else None for state in (one, two)]
+        if shapes[0] != shapes[1]:
+            before, after = ("none" if shape is None else str(shape) for shape in shapes)
+            sizes = [
+                prod(shape or [0]) if name in m._parameters else 0 for shape, m in zip(shapes, (a, b), strict=True)
+            ]
+            yield Difference(path, name, before, after, parameters=sizes[1] - sizes[0])
+
+
+def _own_size(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters(recurse=False))
 
 
 def _kind(kind: tuple[str, tuple[str, ...]]) -> str:

@@ -21,7 +21,7 @@ from .carrying import carry
 from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
-from .info import Changes, Info, changes, info_of
+from .info import Changes, Info, changes_of, info_of
 from .optimizers import Saved, as_list, follow, named
 from .options import bind, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
@@ -129,7 +129,7 @@ def modify(
     if group is not None and not optimizers:
         raise OptionError("group= says where an optimizer's new parameters go; give the optimizer too")
     with registry.lock:
-        blueprint = _blueprint_of(info, registry)
+        blueprint = _known_blueprint(info, registry)
         target = copying.deepcopy(model) if copy else model
         outer = Outer(target if copy else given, target)
         start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
@@ -149,7 +149,7 @@ def modify(
 
 def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None, known: int) -> None:
     """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
-    done = changes(result)[known:]
+    done = changes_of(result)[known:]
     if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
         what = "+".join(dict.fromkeys(change.part for change in done))
         if error := misfit(start, Snapshot(result), blueprint.arguments or (), what):
@@ -161,7 +161,7 @@ def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
     registry = registry or default_registry()
     plan = plan_of(parse(spec), registry)
     with registry.lock:
-        blueprint = _blueprint(plan, registry)
+        blueprint = blueprint_of(plan, registry)
         return _try_out(plan, blueprint)
 
 
@@ -267,7 +267,7 @@ def _archs_word(plan: Plan) -> Iterator[None]:
         raise OptionError(f"{plan.spec.arch}: {error}; {signature(plan.arch.name, plan.arch.build)}") from error
 
 
-def _blueprint(plan: Plan, registry: Registry) -> Blueprint:
+def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
     memo = {} if plan.obstacle else registry.memo  # what a spec can't say, it can't be remembered by
     with _archs_word(plan):
         return draw(plan.arch, plan.spec.base, plan.options, memo)
@@ -275,7 +275,7 @@ def _blueprint(plan: Plan, registry: Registry) -> Blueprint:
 
 def _rehearse(plan: Plan, registry: Registry) -> Trace | None:
     """Try the chain out before anything is built, once for each canonical spec."""
-    blueprint = _blueprint(plan, registry)
+    blueprint = blueprint_of(plan, registry)
     if str(plan.spec) not in blueprint.checked:
         try:
             _try_out(plan, blueprint)
@@ -293,7 +293,7 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
     try:
         with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
             made = apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace, start)
-            done = changes(made)
+            done = changes_of(made)
             # Numbers and activations always fit; layers with weights may not.
             if blueprint.trace and any(change.added or change.removed for change in done):
                 run_through(made, blueprint.arguments or (), str(plan.spec))
@@ -302,12 +302,12 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
         start.restore()
 
 
-def _blueprint_of(info: Info, registry: Registry) -> Blueprint | None:
+def _known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
     """The blueprint of a live model's arch, if it can be had."""
     if info.obstacle or info.spec.arch.name.startswith("?"):
         return None
     try:
-        return _blueprint(plan_of(info.spec.base, registry), registry)
+        return blueprint_of(plan_of(info.spec.base, registry), registry)
     except ZooError:  # its plugin is gone: the model still is a model
         return None
 

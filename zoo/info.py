@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from .spec import Spec
+from .trees import Branch, as_html, as_rich, as_text, capped, counted, fold, row
 from .wrappers import unwrapped
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
     from torch import nn
 
 KEY = "_zoo"
@@ -24,7 +27,9 @@ class Change:
 
     part: the modifier, as the spec has it. path: where. what: `replaced`, `added`, `removed`, `inserted before`, … or
     the name of an option that was set; `already` for what was so before. before, after: as text.
-    added, removed: numbers of parameters. live: whether a forward of the model reaches the place; None if unknown.
+    added, removed: numbers of parameters. flops: what a forward of one sample needs more (or less) at the path, two for
+    each multiply and add, as torch counts them; None if unknown.
+    live: whether a forward of the model reaches the place; None if unknown.
     aliases: the other paths of a shared module.
     """
 
@@ -37,28 +42,50 @@ class Change:
     removed: int = 0
     live: bool | None = None
     aliases: tuple[str, ...] = ()
+    flops: int | None = None
 
     def __str__(self) -> str:
+        return row([self.path], self.words + counted(self.added, self.removed, self.flops)).text
+
+    @property
+    def words(self) -> str:
+        """What was done, without the place and the counts."""
         arrow = f"{self.before} → {self.after}" if self.before and self.after else self.before or self.after
-        count = "".join(f", {sign}{n:,} parameters" for sign, n in (("+", self.added), ("-", self.removed)) if n)
-        dead = ", not reached by a forward" if self.live is False else ""
-        return f"{self.path or '(root)'}: {self.what} {arrow}{count}{dead}"
+        return f"{self.what} {arrow}" + (", not reached by a forward" if self.live is False else "")
 
 
 class Changes(tuple[Change, ...]):
-    """What was done to a model, in order; false when nothing was. Prints as a tree."""
+    """What was done to a model, in order; false when nothing was. Prints as a tree; what repeats is one row."""
 
     __slots__ = ()
 
+    def tree(self) -> Branch:
+        """One branch for each modifier, with a row for each thing that it did."""
+        parts = ((part, fold(done, lambda c: c.words)) for part, done in groupby(self, lambda c: c.part))
+        return Branch(under=tuple(Branch(part, "bold", capped([*map(_row, groups)])) for part, groups in parts))
+
     def __str__(self) -> str:
-        lines: list[str] = []
-        part = None
-        for change in self:
-            if change.part != part:
-                part = change.part
-                lines.append(part)
-            lines.append(f"  {change}")
-        return "\n".join(lines) or "no changes"
+        return as_text(self.tree()) or "no changes"
+
+    def __rich__(self) -> Tree:
+        return as_rich(self.tree() if self else Branch("no changes"))
+
+    def _repr_html_(self) -> str:
+        return as_html(self.tree() if self else Branch("no changes"))
+
+
+def _row(changes: list[Change]) -> Branch:
+    """The same thing in one or more places, with the counts of all of them together."""
+    first, flops = changes[0], [change.flops for change in changes]
+    total = None if None in flops else sum(filter(None, flops))
+    counts = counted(sum(c.added for c in changes), sum(c.removed for c in changes), total)
+    return row([change.path for change in changes], first.words + counts, _style(first.what))
+
+
+def _style(what: str) -> str:
+    if what in ("already", "removed", "no longer", "hook removed"):
+        return "dim" if what == "already" else "red"
+    return "green" if what.startswith(("added", "inserted", "became", "hook")) else "yellow"
 
 
 @dataclass(frozen=True)
@@ -96,7 +123,7 @@ def width_of(model: nn.Module) -> int | None:
     return info.width if info else None
 
 
-def changes(model: nn.Module) -> Changes:
-    """What each modifier did to a model: path, what, before, after, parameters added and removed, live or not."""
+def changes_of(model: nn.Module) -> Changes:
+    """What each modifier did to a model, as it was written down; `zoo.changes` adds what it costs."""
     info = info_of(model)
     return Changes(info.changes if info else ())

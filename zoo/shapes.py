@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy as copying
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .edits import HOOK_DICTS, users
 from .errors import ShapeError
+from .flops import stand_in
 from .mixins import parts_of
 from .record import Snapshot
 
@@ -28,28 +27,16 @@ _FIXED: tuple[tuple[type, str, int], ...] = (
 )
 
 
-def on_meta(model: nn.Module) -> nn.Module:
-    """A copy of a live model that holds no memory, in float32, without the users' hooks."""
-    memo: dict[int, Any] = {}
-    for tensor in [*model.parameters(), *model.buffers()]:
-        empty = tensor.detach().to("meta")
-        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
-    for module in model.modules():
-        for hooks in (vars(module)[name] for name in HOOK_DICTS):
-            memo[id(hooks)] = type(hooks)((key, hook) for key, hook in hooks.items() if not users(hook))
-    return copying.deepcopy(model, memo).float()
-
-
 def misfit(start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str) -> ShapeError | None:
     """Why a forward of an edited live model fails, if one of the model before the edit doesn't.
 
     The model is as it is at the end. A copy without memory runs, so that neither buffers nor users' hooks notice.
     """
     try:
-        run_through(on_meta(end.root), arguments, what)
+        run_through(_on_meta(end.root), arguments, what)
     except ShapeError as error:
         try:
-            run_through(on_meta(start.restore()), arguments, what)
+            run_through(_on_meta(start.restore()), arguments, what)
         except Exception:
             return None  # nothing is known of a model that its arch's sample doesn't fit
         else:
@@ -59,6 +46,11 @@ def misfit(start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str
     except Exception:
         return None  # one that can't be copied
     return None
+
+
+def _on_meta(model: nn.Module) -> nn.Module:
+    """In float32, as the arch's sample is."""
+    return stand_in(model, meta=True).float()
 
 
 def run_through(model: nn.Module, arguments: tuple[Any, ...], what: str) -> None:

@@ -1,0 +1,107 @@
+"""What a forward costs: against torch's own counter on the real model, and against counts by hand."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import zoo
+from zoo.flops import costs, flops_by_path
+
+
+def counted(model: nn.Module, *arguments: Any) -> int:
+    """torch's own count on the real thing."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(*arguments)
+    return counter.get_total_flops()
+
+
+SMALL = [
+    ("simple+dropout(0.2)", (100,)),
+    ("convnet(channels=8)+heads(a=3, b=1)", (3, 16, 16)),
+    ("resnet18+act(silu)+append(layer2, Conv2d(128, 128, 1))", (3, 64, 64)),
+    ("vit_tiny_patch16_224(img_size=32, depth=2)+dropout(0.1)", (3, 32, 32)),
+    ("swin_tiny_patch4_window7_224(img_size=56, depths=[2, 1], embed_dim=24, num_heads=[1, 2])", (3, 56, 56)),
+    ("test_efficientnet+heads(a=3)", (3, 64, 64)),
+]
+
+
+@pytest.mark.parametrize(("spec", "size"), SMALL, ids=[spec.split("(")[0] for spec, _ in SMALL])
+def test_as_many_as_torch_counts_with_real_numbers(spec: str, size: tuple[int, ...]) -> None:
+    model, x = zoo.create(spec), torch.randn(1, *size)
+    assert flops_by_path(model, (x,))[""] == counted(model, x) > 0
+    on_meta = zoo.create(spec, device="meta")
+    assert flops_by_path(on_meta, (x,)) == flops_by_path(model, (x,))
+
+
+def test_by_hand() -> None:
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Sequential(nn.Linear(8, 2), nn.Flatten()))
+    found = costs(net, (torch.zeros(3, 4),))
+    one, two = 2 * 3 * 4 * 8, 2 * 3 * 8 * 2
+    assert {p: c.flops for p, c in found.items()} == {"": one + two, "0": one, "1": 0, "2": two, "2.0": two, "2.1": 0}
+    # ReLU writes into what the first layer gave, and Flatten hands on what it got.
+    assert {p: c.memory for p, c in found.items()} == {"": 120, "0": 96, "1": 0, "2": 24, "2.0": 24, "2.1": 0}
+    assert found["2.0"].outputs == ((3, 2),)
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(4, 4)
+        self.other = self.one
+        self.unused = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": self.other(self.one(x))}
+
+
+def test_a_shared_module_counts_both_calls_under_each_of_its_names() -> None:
+    found = costs(Twice(), (torch.zeros(1, 4),))
+    assert [found[p].flops for p in ("", "one", "other", "unused")] == [64, 64, 64, 0]
+    assert (found["one"].calls, found["unused"].calls) == (2, 0)
+
+
+def test_the_model_is_not_touched() -> None:
+    model = zoo.create("resnet18+dropout(0.2)")
+    called: list[nn.Module] = []
+    handle = model.layer1.register_forward_hook(lambda module, *_: called.append(module))
+    model.bn1.register_buffer("count", torch.zeros(()))
+    before, mode = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
+    flops_by_path(model, (torch.zeros(1, 3, 32, 32),))
+    assert not called
+    assert [m.training for m in model.modules()] == mode
+    assert len(model.layer1._forward_hooks) == 1
+    assert not model.conv1._forward_hooks
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    handle.remove()
+
+
+class NeedsNumbers(nn.Module):
+    """A forward that asks for a value, which no tensor on meta has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) if self.linear.weight.sum().item() < 1e9 else x
+
+
+def test_what_cannot_run_on_meta_runs_with_the_real_weights() -> None:
+    model = NeedsNumbers()
+    assert flops_by_path(model, (torch.zeros(1, 4),)) == {"": 32, "linear": 32}
+
+
+def test_attention_is_counted_where_torch_would_take_its_fast_path() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    tokens = torch.zeros(1, 5, 16)
+    found = flops_by_path(layer, (tokens,))
+    products = 2 * 5 * 16 * 48 + 2 * 5 * 16 * 16 + 2 * (2 * 5 * 5 * 16)  # in, out, and scores and values of all heads
+    assert found["self_attn"] == products
+    assert found[""] == products + 2 * (2 * 5 * 16 * 32)
+    assert torch.backends.mha.get_fastpath_enabled()
