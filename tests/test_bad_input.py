@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -490,3 +491,139 @@ def test_a_strange_text_is_only_a_text(text: str) -> None:
     with pytest.raises(zoo.OptionError) as caught:
         zoo.create(f'simple+act("{text}")')
     assert f"no activation '{text}'" in str(caught.value)
+
+
+# -- what is no text, and texts in the wrong place --------------------------------------------------------------------
+
+
+class Loop(nn.Sequential):
+    """Two layers, and a plain attribute that holds itself."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(2, 2), nn.ReLU())
+        self.config: dict[str, Any] = {"width": 2}
+        self.config["self"] = self.config
+        self.rows: list[Any] = [self.config]
+        self.rows.append(self.rows)
+
+
+_TERM = "a selector is a text or a list of texts, not"
+_LAYER = "a layer is a module, such as nn.ReLU(), not"
+CALLS: list[tuple[str, Callable[[nn.Module], Any], type[zoo.ZooError], str]] = [
+    (
+        "diff of a number",
+        lambda m: zoo.diff("simple", 3),
+        zoo.OptionError,
+        "diff takes specs and models, such as 'resnet18+act(silu)', not 3",
+    ),
+    (
+        "describe a number",
+        lambda m: zoo.describe(5),
+        zoo.OptionError,
+        "describe takes the name of an arch or a modifier, such as 'resnet18', not 5",
+    ),
+    (
+        "select a class",
+        lambda m: zoo.select(m, nn.Linear),
+        zoo.OptionError,
+        f"{_TERM} <class 'torch.nn.modules.linear.Linear'>; write 'Linear'",
+    ),
+    (
+        "select a number",
+        lambda m: zoo.select(m, [0]),
+        zoo.OptionError,
+        f"{_TERM} 0; write 'head', 'layer4*' or 'Linear'",
+    ),
+    (
+        "replace by a class",
+        lambda m: zoo.replace(m, "1", nn.GELU),
+        zoo.OptionError,
+        f"{_LAYER} the class GELU; write GELU(...)",
+    ),
+    (
+        "insert a class",
+        lambda m: zoo.insert_before(m, "1", nn.GELU),
+        zoo.OptionError,
+        f"{_LAYER} the class GELU; write GELU(...)",
+    ),
+    ("add a text", lambda m: zoo.add(m, "", "x", "GELU"), zoo.OptionError, f"{_LAYER} 'GELU'"),
+    (
+        "a path that is a number",
+        lambda m: zoo.remove(m, 1),
+        zoo.OptionError,
+        "a path is a text such as 'layer1.0', not 1",
+    ),
+    ("edit a spec", lambda m: zoo.remove("simple", "head"), zoo.OptionError, "expected a live model, not 'simple'"),
+    (
+        "no such path",
+        lambda m: zoo.remove(m, "0.weight.x"),
+        zoo.NoEffectError,
+        "there is no module at '0.weight.x'; in '0' there is: nothing",
+    ),
+    (
+        "no such child",
+        lambda m: zoo.remove(m, "2"),
+        zoo.NoEffectError,
+        "there is no module at '2'; in this Loop there is: 0, 1",
+    ),
+    (
+        "a modifier alone",
+        lambda m: zoo.create("dropout(0.2)+act(silu)"),
+        zoo.UnknownNameError,
+        "'dropout' is a modifier; put an arch in front of it, as in 'resnet18+dropout(0.2)'",
+    ),
+    (
+        "heads alone",
+        lambda m: zoo.create("heads()"),
+        zoo.UnknownNameError,
+        "'heads' is a modifier; put an arch in front of it, as in 'resnet18+heads'",
+    ),
+    (
+        "modify by nothing",
+        lambda m: zoo.modify(m, ""),
+        zoo.SpecError,
+        "the spec is empty; expected a modifier, such as 'dropout(0.2)'",
+    ),
+    (
+        "modify by None",
+        lambda m: zoo.modify(m, None),
+        zoo.SpecError,
+        "modifiers are a text such as 'act(silu)+dropout(0.2)', not NoneType",
+    ),
+    (
+        "set p",
+        lambda m: zoo.modify(m, "set(ReLU, p=3)"),
+        zoo.OptionError,
+        "set: p=3.0 is out of range; expected a number from 0 to 1\n  in part 1, 'set(ReLU, p=3)', of 'set(ReLU, p=3)'",
+    ),
+    (
+        "set eps",
+        lambda m: zoo.modify(m, "set(ReLU, eps=0)"),
+        zoo.OptionError,
+        "set: eps=0.0 is out of range; expected a number above 0\n"
+        "  in part 1, 'set(ReLU, eps=0)', of 'set(ReLU, eps=0)'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [row[1:] for row in CALLS], ids=[row[0] for row in CALLS])
+def test_bad_calls(call: Callable[[nn.Module], Any], error: type[zoo.ZooError], message: str) -> None:
+    model = Loop()
+    with pytest.raises(error) as caught:
+        call(model)
+    assert str(caught.value) == message
+    assert type(caught.value) is error
+    assert [type(module) for module in model] == [nn.Linear, nn.ReLU]
+
+
+def test_an_attribute_that_holds_itself_is_no_obstacle() -> None:
+    model = Loop()
+    config, rows = model.config, model.rows
+    with pytest.raises(zoo.NotApplicableError):
+        zoo.modify(model, "replace('1', Tanh())+bn(eps=0.1)")
+    assert isinstance(model[1], nn.ReLU)
+    zoo.modify(model, "replace('1', Tanh())")
+    assert [change.path for change in zoo.changes(model)] == ["1"]
+    assert model.config is config is config["self"]
+    assert model.rows is rows is rows[1]
+    assert not zoo.diff(model, zoo.modify(Loop(), "replace('1', Tanh())"))

@@ -107,6 +107,7 @@ def test_list_alone_is_an_overview() -> None:
 def test_an_empty_list_says_so() -> None:
     assert good("list", "variants", "no-such-variant") == "none\n"
     assert data("list", "variants", "no-such-variant") == []
+    assert good("list", "archs", "no-such-arch*") == ""
 
 
 def test_a_narrow_terminal_loses_nothing() -> None:

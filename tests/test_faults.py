@@ -1,4 +1,4 @@
-"""Fault injection: a modifier fails at its n-th edit, for every n, and model and optimizer are bit for bit as they were.
+"""A modifier fails at its n-th edit, for every n, and model and optimizer are as they were, bit for bit.
 
 Eleven archs, trained for two steps with momentum and with AdamW.
 """
@@ -54,7 +54,7 @@ ARCHS: dict[str, tuple[str, int]] = {
     "convnext": ("test_convnext", 32),
     "efficientnet": ("test_efficientnet", 32),
     "nfnet": ("test_nfnet", 32),
-    "mixer": ("mixer_s32_224(img_size=32, num_blocks=1, embed_dim=8, mlp_ratio=1)", 32),
+    "byobnet": ("test_byobnet", 32),
     "swin": (
         "swin_tiny_patch4_window7_224(img_size=32, window_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 1])",
         32,
@@ -94,9 +94,12 @@ def trained(name: str, optimizer: str) -> tuple[nn.Module, Optimizer]:
 
 
 class Picture:
-    """Identity, order, classes, attributes, hooks, and every bit of model and optimizers."""
+    """Identity, order, classes, attributes, hooks, versions, and every bit of model and optimizers.
 
-    def __init__(self, model: nn.Module, *optimizers: Optimizer) -> None:
+    bits: look at the bits too. Nobody takes back what was written into tensors, so that once at the end is enough.
+    """
+
+    def __init__(self, model: nn.Module, *optimizers: Optimizer, bits: bool = True) -> None:
         self.kept: list[Any] = []  # so that no id is given twice
         self.modules = [(path, self._module(m)) for path, m in model.named_modules(remove_duplicate=False)]
         self.optimizers = [self._value(vars(o)) for o in optimizers]
@@ -105,8 +108,8 @@ class Picture:
         states = [(str(k), v) for o in optimizers for s in o.state.values() for k, v in s.items()]
         tensors = [(n, t) for n, t in [*named, *held, *states] if isinstance(t, Tensor)]
         self.facts = [(n, id(t), t.requires_grad, t.dtype, t._version, id(t.grad)) for n, t in tensors]
-        self.bits = [t.detach().clone() for _, t in tensors]
-        self.bits += [p.grad.clone() for _, p in named if isinstance(p, nn.Parameter) and p.grad is not None]
+        grads = [p.grad for _, p in named if isinstance(p, nn.Parameter) and p.grad is not None]
+        self.bits = [t.detach().clone() for t in [*(t for _, t in tensors), *grads]] if bits else []
         self.kept.append(tensors)
 
     def _module(self, module: nn.Module) -> Any:
@@ -125,8 +128,8 @@ class Picture:
         assert self.modules == other.modules
         assert self.optimizers == other.optimizers
         assert self.facts == other.facts
-        assert len(self.bits) == len(other.bits)
-        assert all(torch.equal(a, b) for a, b in zip(self.bits, other.bits, strict=True))
+        if other.bits:
+            assert all(torch.equal(a, b) for a, b in zip(self.bits, other.bits, strict=True))
 
 
 # -- what fails -------------------------------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ def every_edit(model: nn.Module, stop: int, error: type[BaseException]) -> nn.Mo
             raise error(f"at edit {stop}")
         done += 1
 
-    for path, module in list(model.named_modules()):
+    for path, module in reversed(list(model.named_modules())):  # what is inside a place before the place
         if isinstance(module, nn.Linear):
             tick()
             zoo.insert_before(model, path, nn.LayerNorm(module.in_features))
@@ -222,17 +225,28 @@ def edits_of(model: nn.Module) -> int:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", ARCHS)
+def test_a_modifier_that_fails_leaves_model_and_optimizer_as_they_were(name: str, optimizer: str) -> None:
+    """At the first edit, the last, and some between."""
+    fail(*trained(name, optimizer), most=6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "optimizer"), list(zip(ARCHS, [*OPTIMIZERS] * len(ARCHS), strict=False)))
 def test_a_modifier_that_fails_at_any_edit_leaves_model_and_optimizer_as_they_were(name: str, optimizer: str) -> None:
-    model, made = trained(name, optimizer)
+    fail(*trained(name, optimizer), most=10**6)
+
+
+def fail(model: nn.Module, made: Optimizer, most: int) -> None:
+    """Fail at each edit, or at so many of them, and compare each time."""
     before, count = Picture(model, made), edits_of(model)
     assert count >= 5
-    for stop in range(count + 1):
+    for stop in [*range(0, count, max(1, count // most)), count]:
         with pytest.raises(zoo.PluginError, match=f"raised Halt: at {f'edit {stop}' if stop < count else 'the end'}"):
             zoo.modify(model, f"harmless+faulty({stop})", optimizer=made, registry=REGISTRY)
-        before.assert_same(Picture(model, made))
+        before.assert_same(Picture(model, made, bits=stop == count))
 
 
-@pytest.mark.parametrize("name", ["resnet", "own"])
+@pytest.mark.parametrize("name", ["convnet", "own"])
 def test_ctrl_c_at_any_edit_leaves_model_and_optimizer_as_they_were(name: str) -> None:
     model, made = trained(name, "adamw")
     before = Picture(model, made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 
 import pytest
@@ -554,3 +555,59 @@ def test_what_would_fit_fits() -> None:
     with pytest.raises(zoo.ShapeError, match="a Linear with in_features=70 would fit"):
         zoo.create("simple+append(layers2, Linear(9, 70))")
     assert zoo.create("simple+append(layers2, Linear(70, 70))").eval()(torch.randn(2, 100)).shape == (2, 2)
+
+
+_TOGETHER = "; edits that only fit together go into one call, joined by '+'"
+
+
+@pytest.mark.parametrize(("base", "mods", "text"), SHAPES)
+def test_modify_finds_sizes_that_do_not_fit(base: str, mods: str, text: str) -> None:
+    """On a live model too, where its arch has a sample input; the model and its optimizer are as they were."""
+    model = zoo.create(base)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    shown, state, held = repr(model), model.state_dict(keep_vars=True), list(optimizer.param_groups[0]["params"])
+    with pytest.raises(zoo.ShapeError) as caught:
+        zoo.modify(model, mods, optimizer=optimizer)
+    assert str(caught.value).endswith(f": {text}{_TOGETHER}")
+    assert repr(model) == shown
+    assert all(tensor is state[name] for name, tensor in model.state_dict(keep_vars=True).items())
+    assert all(a is b for a, b in zip(held, optimizer.param_groups[0]["params"], strict=True))
+    assert not zoo.changes(model)
+
+
+def test_looking_for_sizes_neither_moves_statistics_nor_calls_hooks() -> None:
+    model, fired = zoo.create(CONV), []
+    model.register_forward_hook(lambda *_: fired.append("hook"))
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    zoo.modify(model, "append(blocks.0, BatchNorm2d(4))")
+    with pytest.raises(zoo.ShapeError):
+        zoo.modify(model, "append(blocks.0, BatchNorm2d(5))")
+    assert not fired
+    assert model.training
+    assert all(torch.equal(buffers[name], b) for name, b in model.named_buffers() if name in buffers)
+    model(torch.randn(2, 3, 16, 16))
+    assert fired == ["hook"]
+
+
+def test_what_fits_together_goes_in_one_call() -> None:
+    model = zoo.create("simple")
+    zoo.modify(model, "replace(layers1.0, Linear(100, 50))+replace(layers2.0, Linear(50, 70))")
+    assert model(torch.randn(2, 100)).shape == (2, 2)
+
+
+def test_a_model_that_its_sample_does_not_fit_can_be_modified() -> None:
+    """Edited by hand to take another input, it is a model of which the sample says nothing."""
+    model = zoo.create("simple")
+    model.layers1[0] = nn.Linear(9, 100)
+    zoo.modify(model, "append(layers1, Linear(100, 100))")
+    assert model(torch.randn(2, 9)).shape == (2, 2)
+
+
+@pytest.mark.parametrize(("layer", "wants", "fits"), [
+    ("LayerNorm(5)", "normalized_shape=[5], but [16] arrive", "a LayerNorm with normalized_shape=[16]"),
+    ("PReLU(5)", "num_parameters=5, but 4 arrive", "a PReLU with num_parameters=4"),
+])  # fmt: skip
+def test_norms_and_activations_with_sizes(layer: str, wants: str, fits: str) -> None:
+    with pytest.raises(zoo.ShapeError, match=re.escape(wants)) as caught:
+        zoo.create(f"{CONV}+append(blocks.0, {layer})")
+    assert str(caught.value).endswith(f"{fits} would fit")

@@ -44,7 +44,8 @@ def list_(kind: str | None, glob: str, as_json: bool) -> None:
     if as_json:
         _echo_json([row if kind else {"kind": k} | row for k in kinds for row in rows[k]])
     elif kind == "archs":
-        _echo_lines([row["name"] for row in rows["archs"]] or ["none"])
+        for row in rows["archs"]:  # where there is none, not even an empty line
+            click.echo(printable(row["name"]))
     elif kind:
         _table(rows[kind])
     else:

@@ -306,13 +306,16 @@ def same(a: Any, b: Any, above: tuple[tuple[int, int], ...] = ()) -> bool:
 
     above: the containers that are being compared already, since one may hold itself.
     """
-    if a is b or (id(a), id(b)) in above:
+    if a is b:
         return True
     if type(a) is not type(b):
         return False
     if isinstance(a, PLAIN):
         return bool(a == b) or (a != a and b != b)
-    inside = (*above, (id(a), id(b)))
+    pair = (id(a), id(b))
+    if pair in above:
+        return True
+    inside = (*above, pair)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(same(x, y, inside) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
