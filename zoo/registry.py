@@ -55,7 +55,8 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._hooks.unregister(module)
+            if self._hooks.is_registered(module):
+                self._hooks.unregister(module)
             return plugin.failed(told(error), error)
         names = {PLURALS[kind]: tuple(n for k, n, _ in declared if k == kind) for kind in COLLECTED.values()}
         plugin = replace(plugin, contributes={kind: found for kind, found in names.items() if found})
