@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from threading import RLock
@@ -80,6 +81,16 @@ class Registry:
         distribution = OWN if owner == "zoo" else owner
         return cls((Plugin(m.__name__, distribution, "0", owner, m.__name__), m) for m in modules)
 
+    def also(self, *declarations: Arch | Modifier, owner: str) -> Registry:
+        """The same registry with these archs and modifiers too, as this owner's; this one stays as it is."""
+        more, plugin = copy(self), Plugin(owner, owner, "0", owner, owner)
+        more._tables, more.memo = {**self._tables}, {}
+        for value in declarations:
+            table = more._tables[type(value)]
+            claims = {**table.get(value.name, {}), owner: Owned(plugin, value)}
+            more._tables[type(value)] = {**table, value.name: claims}
+        return more
+
     def _register(self, plugin: Plugin, module: ModuleType) -> Plugin:
         """Collect what a plugin declares, all or nothing."""
         key = f"{plugin.distribution}:{plugin.name}"
@@ -133,8 +144,7 @@ class Registry:
 
     def modifiers(self) -> list[tuple[str, Owned[Modifier]]]:
         """Every modifier under the name that reaches it, sorted."""
-        table = self._tables[Modifier]
-        return sorted((_named(n, o, claims), c) for n, claims in table.items() for o, c in claims.items())
+        return self.declared(Modifier)
 
     def base(self, call: Call) -> Owned[Arch | Spec]:
         """What a spec's first part names: an arch, out of the archs and the families, or a named variant."""
@@ -219,8 +229,14 @@ class Registry:
 
     def variants(self) -> list[tuple[str, Owned[Spec]]]:
         """Every named variant under the name that reaches it, sorted."""
-        table = self._tables[Spec]
-        found = ((_named(n, o, self._offers(n)), c) for n, claims in table.items() for o, c in claims.items())
+        return self.declared(Spec)
+
+    def declared(self, kind: type[T]) -> list[tuple[str, Owned[T]]]:
+        """Every declaration of a kind under the name that reaches it, sorted."""
+        found: list[tuple[str, Owned[T]]] = []
+        for name, claims in self._tables[kind].items():
+            rivals = self._offers(name) if kind in (Arch, Spec) else claims
+            found += [(_named(name, owner, rivals), claim) for owner, claim in claims.items()]
         return sorted(found, key=lambda item: item[0])
 
     def unknown(self, kind: str, name: str, known: list[str]) -> UnknownNameError:
