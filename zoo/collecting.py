@@ -13,7 +13,7 @@ import pluggy
 from . import hookspecs
 from .declare import Arch, Family, Modifier, check_name
 from .errors import PluginError
-from .spec import parse
+from .spec import Spec, parse
 
 # The hooks that are asked when a plugin is loaded, and what each declares.
 COLLECTED = {
@@ -25,6 +25,7 @@ COLLECTED = {
     "zoo_activations": "activation",
 }
 PLURALS = {"family": "families"} | {kind: f"{kind}s" for kind in [*COLLECTED.values(), "command"] if kind != "family"}
+KINDS: dict[type, str] = {Arch: "arch", Family: "family", Modifier: "modifier", Spec: "variant"}
 _DECLARED: dict[str, type[Arch | Family | Modifier]] = {"arch": Arch, "family": Family, "modifier": Modifier}
 _ELSEWHERE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
