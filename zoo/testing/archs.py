@@ -55,21 +55,25 @@ def sites(ground: Ground) -> str:
     called: set[int] = set()
     model = ground.fresh()
     for path in (path for paths in named.values() for path in paths):
-        module, colon, attribute = path.partition(":")
-        assert has(model, module), f"a site is '{module}', and there is no such module"
-        assert not colon or hasattr(model.get_submodule(module), attribute), f"a site is '{path}', which isn't there"
+        place, colon, attribute = path.partition(":")
+        assert has(model, place), f"a site is '{place}', and there is no such module"
+        assert not colon or hasattr(model.get_submodule(place), attribute), f"a site is '{path}', which isn't there"
     if not named:
         return "it names no site"
-    for module in model.modules():
-        module.register_forward_pre_hook(lambda module, args: called.add(id(module)) and None)
+
+    def note(module: torch.nn.Module, args: object) -> None:
+        called.add(id(module))
+
+    for inner in model.modules():
+        inner.register_forward_pre_hook(note)
     for training in (False, True):
         model.train(training)
         with torch.no_grad():
             model(*copy.deepcopy(ground.arguments))
     for name, paths in named.items():
-        places = [model.get_submodule(path) for path in paths if ":" not in path]
-        live = any(id(inner) in called for place in places for inner in place.modules())
-        assert live or not places, f"no forward reaches the site '{name}', {listed(paths)}"
+        found = [model.get_submodule(path) for path in paths if ":" not in path]
+        live = any(id(module) in called for site in found for module in site.modules())
+        assert live or not found, f"no forward reaches the site '{name}', {listed(paths)}"
     return ", ".join(named)
 
 

@@ -81,7 +81,7 @@ def sharing(trial: Trial) -> str:
     natural = shared_pairs(trial.ground.model)
     _still_shared(trial.variant, natural)
     model = trial.ground.fresh()
-    pairs = [*tie(model), *natural]
+    pairs = [(one, other) for one, other in (*tie(model), *natural) if held(model, one) is held(model, other)]
     try:
         made = trial.applied(model)
     except DECLINES as error:

@@ -211,8 +211,9 @@ def _archs_of(installed: Installed, archs: Iterable[str | Arch]) -> list[str | A
 def _default_archs(registry: Registry, own: Sequence[str]) -> list[str]:
     """Small nets: the zoo's, where they are installed, the kit's own, and these."""
     installed = {name for name, _ in registry.declared(Arch)}
+    small = {parse(arch).arch.name: arch for arch in SMALL if parse(arch).arch.name in installed}
     nets = [name for net in NETS if (name := _name_of(net, registry))]
-    return [*(arch for arch in SMALL if parse(arch).arch.name in installed), *nets, *(a for a in own if a not in SMALL)]
+    return [*small.values(), *nets, *(arch for arch in own if parse(arch).arch.name not in small)]
 
 
 def _arch_cases(arch: str, registry: Registry) -> list[Case]:

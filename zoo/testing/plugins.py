@@ -62,7 +62,8 @@ class Installed:
     def declared(self, kind: type) -> list[tuple[str, Owned[Any]]]:
         """What they declare of a kind, each under the name that reaches it."""
         self.must_load()
-        return [pair for pair in self.registry.declared(kind) if pair[1].plugin.distribution == self.distribution]
+        found: list[tuple[str, Owned[Any]]] = self.registry.declared(kind)
+        return [(name, owned) for name, owned in found if owned.plugin.distribution == self.distribution]
 
     @property
     def classes(self) -> list[type]:
@@ -77,10 +78,9 @@ class Installed:
 def _imported(module: str) -> dict[str, Any]:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     done = subprocess.run([sys.executable, "-c", _IMPORT, module], capture_output=True, text=True, env=env, timeout=120)
-    last = done.stderr.strip().split("\n")[-1]
-    assert (done.returncode, bool(done.stdout)) == (0, True), (
-        f"importing {module} ends in {last or f'exit {done.returncode}'}"
-    )
+    if done.returncode or not done.stdout:
+        last = done.stderr.strip().split("\n")[-1]
+        raise AssertionError(f"importing {module} ends in {last or f'exit status {done.returncode}'}")
     found: dict[str, Any] = json.loads(done.stdout.strip().split("\n")[-1])
     return found
 

@@ -33,7 +33,7 @@ class Result:
         return f"{self.arch}+{self.subject}" if self.arch else self.subject
 
     def __str__(self) -> str:
-        return f"{self.status:<10} {self.check:<13} {self.spec}" + (f": {self.reason}" if self.reason else "")
+        return f"{self.status:<10} {self.spec}, {self.check}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,15 @@ class Report:
     def __str__(self) -> str:
         """A row for each check, a column for each arch; then the reasons of what didn't pass, and the totals."""
         tables = [_table(subject, rows) for subject, rows in _grouped(self.results).items()]
-        reasons = list(dict.fromkeys(str(result) for result in self.results if result.status != "passed"))
-        return "\n\n".join(filter(None, [*tables, "\n".join(reasons), self.summary]))
+        reasons: dict[tuple[str, str, str], list[str]] = {}
+        for result in self.results:
+            if result.status != "passed":
+                reasons.setdefault((result.status, result.spec, result.reason), []).append(result.check)
+        rows = [
+            f"{status:<10} {spec}, {', '.join(checks[:3])}{' …' * (len(checks) > 3)}: {reason}"
+            for (status, spec, reason), checks in reasons.items()
+        ]
+        return "\n\n".join(filter(None, [*tables, "\n".join(rows), self.summary]))
 
 
 def _grouped(results: Iterable[Result]) -> dict[str, list[Result]]:
