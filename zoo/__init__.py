@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import testing as testing
     from .accounts import changes as changes
     from .blueprint import functions_of as functions_of
     from .braces import expand as expand
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .errors import NotApplicableError as NotApplicableError
     from .errors import OptionError as OptionError
     from .errors import PluginError as PluginError
+    from .errors import PluginWarning as PluginWarning
     from .errors import ShapeError as ShapeError
     from .errors import SpecError as SpecError
     from .errors import UnknownNameError as UnknownNameError
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from .listing import list_variants as list_variants
     from .mixins import Mixin as Mixin
     from .registry import Registry as Registry
+    from .registry import activations as activations
     from .spec import Spec as Spec
     from .spec import parse as parse
     from .walker import select as select
@@ -67,8 +70,8 @@ _HOMES = {
     "carrying": "Report carry",
     "differences": "diff verify",
     "edits": "add become insert_after insert_before remove replace",
-    "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError ShapeError SpecError "
-    "UnknownNameError ZooError",
+    "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning ShapeError "
+    "SpecError UnknownNameError ZooError",
     "blueprint": "functions_of",
     "braces": "expand",
     "factory": "create modify spec_of",
@@ -76,16 +79,19 @@ _HOMES = {
     "info": "Change Changes sites_of width_of",
     "layers": "Layer",
     "listing": "describe list_archs list_modifiers list_plugins list_variants",
-    "registry": "Registry",
+    "registry": "Registry activations",
     "spec": "Spec parse",
     "walker": "select",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+_MODULES = {"testing"}  # fetched on first use too
 
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted([*_HOME, *_MODULES])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute '{name}'")
     value = getattr(import_module(f"zoo.{_HOME[name]}"), name)
@@ -94,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted({*globals(), *__all__})

@@ -5,18 +5,16 @@ Names are looked up in a closed table, the classes of torch.nn and what plugins 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .errors import OptionError, UnknownNameError
+from .errors import OptionError, PluginError, ZooError
+from .names import NONE, Claims, Maker, Offers
 from .values import Call, Value
 
 if TYPE_CHECKING:
     from torch import nn
-
-LayerTable = Mapping[str, Callable[..., Any]]
 
 
 class Layer:
@@ -29,26 +27,23 @@ class Layer:
         self.make = make
 
     @classmethod
-    def bind(cls, value: Value, table: LayerTable) -> Any:
+    def bind(cls, value: Value, table: Offers) -> Any:
         """The value with every call in it turned into a Layer. Raises UnknownNameError or OptionError."""
         if isinstance(value, tuple):
             return type(value)(cls.bind(item, table) for item in value)
         return cls._of(value, table) if isinstance(value, Call) else value
 
     @classmethod
-    def _of(cls, call: Call, table: LayerTable) -> Layer:
-        if call.name not in table:
-            near = difflib.get_close_matches(call.name, table, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else "; the layers are torch.nn's and those of plugins"
-            raise UnknownNameError(f"no layer '{call.name}'{hint}")
+    def _of(cls, call: Call, table: Offers) -> Layer:
         made = table[call.name]
-        args = [cls.bind(v, table) for k, v in call.args if k is None]
-        options = {k: cls.bind(v, table) for k, v in call.args if k is not None}
+        bound = [(k, cls.bind(v, table)) for k, v in call.args]
+        args = [v for k, v in bound if k is None]
+        options = {k: v for k, v in bound if k is not None}
 
         def make() -> Any:
             return made(*map(_built, args), **{k: _built(v) for k, v in options.items()})
 
-        layer = cls(call, make)
+        layer = cls(Call(table.canonical(call.name), tuple((k, _spelt(v)) for k, v in bound)), make)
         layer._try_out(made)
         return layer
 
@@ -57,12 +52,19 @@ class Layer:
         import torch
 
         try:
-            with torch.device("meta"), torch.random.fork_rng(devices=[]):
-                self.make()
-        except (UnknownNameError, OptionError):
+            with torch.random.fork_rng(devices=[]):
+                try:
+                    with torch.device("meta"):
+                        module = self.make()
+                except (NotImplementedError, RuntimeError):  # a plugin's layer may compute while it's built
+                    with torch.device("cpu"):
+                        module = self.make()
+        except ZooError:
             raise
         except Exception as error:
-            raise OptionError(f"{self.call}: {error}; {self.call.name}{inspect.signature(made)}") from None
+            raise OptionError(f"{self.call}: {error}; {shown_call(self.call.name, made)}") from None
+        if not isinstance(module, torch.nn.Module):
+            raise PluginError(f"{self.call} gives a {type(module).__name__}; a layer is an nn.Module")
 
     def build(self) -> nn.Module:
         """A fresh module."""
@@ -78,6 +80,21 @@ class Layer:
         return hash(str(self))
 
 
+def shown_call(name: str, made: Callable[..., Any]) -> str:
+    """`GeM(p: float = 3.0)`; brackets with dots for what has no signature."""
+    try:
+        return f"{name}{inspect.signature(made)}"
+    except (TypeError, ValueError):
+        return f"{name}(...)"
+
+
+def _spelt(value: Any) -> Value:
+    """A bound value as the spec has it, every layer under the name that reaches it."""
+    if isinstance(value, Layer):
+        return value.call
+    return type(value)(map(_spelt, value)) if isinstance(value, tuple) else value
+
+
 def _built(value: Any) -> Any:
     if isinstance(value, Layer):
         return value.make()
@@ -90,3 +107,8 @@ def torch_layers() -> dict[str, Callable[..., Any]]:
 
     found = {n: c for n, c in vars(nn).items() if isinstance(c, type) and issubclass(c, nn.Module)}
     return {name: found[name] for name in sorted(found) if name != "Module" and not name.startswith("_")}
+
+
+def layer_table(claims: Mapping[str, Claims[Maker | str]] = NONE) -> Offers:
+    """The layers that a spec may name: torch.nn's, which no plugin can take over, and those of plugins."""
+    return Offers("layer", claims, torch_layers(), "the layers are torch.nn's and those of plugins")

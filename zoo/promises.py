@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import nn
@@ -13,14 +13,12 @@ from .record import PLAIN, TORCHS_OWN, Snapshot, untouched
 
 def broken_promise(before: Snapshot, after: Snapshot, name: str) -> PluginError | None:
     """The first promise of every modifier that this one broke, if any."""
-    problem = (
-        _renamed(before, after)
-        or _untied(before, after)
-        or _other_class(before, after)
-        or _disturbed(before, after)
-        or _half_swapped(before, after)
-    )
-    return None if problem is None else PluginError(f"modifier '{name}' {problem}")
+    for promise, broken in _PROMISES:
+        if problem := broken(before, after):
+            error = PluginError(f"modifier '{name}' {problem}")
+            error.promise = promise
+            return error
+    return None
 
 
 def _renamed(before: Snapshot, after: Snapshot) -> str | None:
@@ -116,3 +114,12 @@ def _items(value: Any, above: tuple[int, ...] = ()) -> Iterator[Any]:
     elif id(value) not in above:
         for item in value.values() if isinstance(value, dict) else value:
             yield from _items(item, (*above, id(value)))
+
+
+_PROMISES: tuple[tuple[str, Callable[[Snapshot, Snapshot], str | None]], ...] = (
+    ("names", _renamed),
+    ("sharing", _untied),
+    ("state", _other_class),
+    ("state", _disturbed),
+    ("sharing", _half_swapped),
+)
