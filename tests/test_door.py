@@ -9,7 +9,9 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import zoo
 from zoo import hookspecs
 from zoo.cli import main
 from zoo.commands import plugin_commands
+from zoo.loader import find_plugins
 from zoo.registry import default_registry
 
 DOC = Path(__file__).parent.parent / "plugins" / "README.md"
@@ -421,7 +424,11 @@ def test_a_hundred_distributions_ten_of_them_broken(world: World) -> None:
         done = [sys.executable, "-c", "from zoo.cli import main; main()", *args]
         return subprocess.run(done, capture_output=True, text=True, env=env, timeout=120)
 
-    assert command("list").returncode == 0
+    listed = command("list")
+    assert listed.returncode == 0
+    squeezed = " ".join(listed.stdout.split())
+    for name, (_, reason) in BROKEN.items():
+        assert f"main bad-{name} 1.0, failed: {reason}" in squeezed
     plugins = {row["distribution"]: row for row in json.loads(command("plugins", "--json").stdout)}
     assert {name for name, row in plugins.items() if row["status"] == "failed"} == {f"bad-{name}" for name in BROKEN}
     for name, (_, reason) in BROKEN.items():
@@ -440,3 +447,25 @@ def test_ninety_of_a_hundred_work(world: World) -> None:
         zoo.create("simple+good91", registry=registry)
     for name, (_, reason) in BROKEN.items():
         assert f"\n  plugin 'main' of bad-{name} failed: {reason}" in str(caught.value)
+
+
+def test_metadata_are_read_once_and_only_those_of_plugins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What finding them costs, in files that are opened: `benchmarks/door.py` has the time."""
+    populate(world)
+    bystander = world.tmp_path / "site" / "bystander-1.0.dist-info"
+    bystander.mkdir()
+    (bystander / "METADATA").write_text("Metadata-Version: 2.1\nName: bystander\nVersion: 1.0\n")
+    (bystander / "entry_points.txt").write_text("[console_scripts]\nbystander = bystander:main\n")
+    opened: Counter[str] = Counter()
+    read = PathDistribution.read_text
+
+    def counting(self: PathDistribution, filename: str) -> str | None:
+        opened[f"{self.locate_file('')}/{self._path.name}/{filename}"] += 1  # type: ignore[attr-defined]
+        return read(self, filename)
+
+    monkeypatch.setattr(PathDistribution, "read_text", counting)
+    assert len([found for found in find_plugins() if found.plugin.owner.startswith(("fine", "bad"))]) == 100
+    here = {name.rpartition("site/")[2]: n for name, n in opened.items() if str(world.tmp_path) in name}
+    assert {n for name, n in here.items() if name.endswith("METADATA")} == {1}
+    assert max(here.values()) == 2
+    assert [name for name in here if "bystander" in name] == ["bystander-1.0.dist-info/entry_points.txt"]
