@@ -588,7 +588,8 @@ def zoo_families():
 BROKEN_PLUGINS = [
     ("loads", LEAKY.replace("def zoo_modifiers", "def zoo_modifierz"), "unknown hook 'zoo_modifierz'"),
     ("loads", "raise RuntimeError('no licence')", "plugin 'main' failed: RuntimeError: no licence"),
-    ("contributes", LEAKY.replace("@zoo.hookimpl\n", ""), "is a hook without @zoo.hookimpl?"),
+    ("loads", LEAKY.replace("@zoo.hookimpl\n", ""), "write @zoo.hookimpl above zoo_modifiers()"),
+    ("contributes", "import zoo\n", "it declares nothing"),
     ("imports_light", "import torch\n" + LEAKY, "imports 'torch'; do that inside the functions"),
     ("imports_quick", "print('welcome')\n" + LEAKY, "prints 'welcome'"),
     ("imports_quick", "import time; time.sleep(1.1)\n" + LEAKY, "takes 1."),

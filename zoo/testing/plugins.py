@@ -125,7 +125,7 @@ def contributes(installed: Installed) -> str:
     found = [plugin for plugin in list_plugins(registry=installed.registry) if plugin in installed.plugins]
     words = [f"{len(names)} {kind}" for plugin in found for kind, names in plugin.contributes.items()]
     words += ["a watcher" for plugin, _ in installed.registry.asked("zoo_built") if plugin in found]
-    assert words, "it declares nothing; is a hook without @zoo.hookimpl?"
+    assert words, "it declares nothing: no hook of it returns anything"
     return ", ".join(words)
 
 
