@@ -396,7 +396,7 @@ BROKEN = {
     "missing": ("import nobody_has_this", "ModuleNotFoundError: No module named 'nobody_has_this'"),
     "misspelt": (
         "import zoo\n@zoo.hookimpl\ndef zoo_modifers(): return []",
-        "there is no hook 'zoo_modifers'; did you mean 'zoo_modifiers'?",
+        "unknown hook 'zoo_modifers'; did you mean 'zoo_modifiers'?",
     ),
     "unmarked": (
         "def zoo_modifiers(): return []",

@@ -159,7 +159,7 @@ FAILING = [
         "a misspelt hook",
         "import zoo\n@zoo.hookimpl\ndef zoo_modifier(): return []",
         "",
-        "there is no hook 'zoo_modifier'; did you mean",
+        "unknown hook 'zoo_modifier'; did you mean",
     ),
     (
         "a hook without its mark",

@@ -52,7 +52,7 @@ def collect(manager: pluggy.PluginManager, module: ModuleType, key: str) -> Decl
         # `optionalhook=True` is for a hook that only some versions of the zoo have.
         if name not in known and not all(one.optionalhook for one in implementations(manager, key, name)):
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
-            raise PluginError(f"there is no hook '{name}'; did you mean '{near[0] if near else known[0]}'?")
+            raise PluginError(f"unknown hook '{name}'; did you mean '{near[0] if near else known[0]}'?")
     found: Declared = []
     for hook, kind in COLLECTED.items():
         for implementation in implementations(manager, key, hook):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 from typing import Any
 
 import torch
@@ -120,7 +119,6 @@ def global_state(trial: Trial) -> None:
     """
     trial.variant  # noqa: B018  # so that what is imported on first use is there
     target, other = trial.ground.fresh(), trial.ground.fresh()
-    gc.collect()
     before = Global()
     states = []
     for seed, model in ((3, target), (4, other)):

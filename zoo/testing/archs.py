@@ -67,6 +67,7 @@ def sites(ground: Ground) -> str:
     for inner in model.modules():
         inner.register_forward_pre_hook(note)
     for training in (False, True):
+        ground.runs(training)
         model.train(training)
         with torch.no_grad():
             model(*copy.deepcopy(ground.arguments))

@@ -11,7 +11,7 @@ from ..declare import Arch, Modifier
 from ..errors import OptionError, PluginError, SpecError, ZooError
 from ..factory import plan_of, preview
 from ..grammar import read_mods
-from ..options import EMPTY, Option, check, options_of, signature, takes_where
+from ..options import EMPTY, Option, bind, check, options_of, signature, takes_where
 from ..registry import Registry
 from ..spec import Spec, parse
 from ..values import Call, format_value, from_python
@@ -75,17 +75,26 @@ def _check_default(declared: Declared, option: Option) -> None:
         raise AssertionError(f"the default of '{option.name}' is not of its own type: {brief(error)}") from error
 
 
-def _check_example(declared: Declared, example: str) -> None:
+def fault(declared: Declared, example: str) -> str:
+    """What is wrong with the text of an example; empty where nothing is."""
     own = declared.name.rpartition("/")[2]
     try:
         calls = read_mods(example) if declared.skip else (parse(example).arch,)
+        if [call.name.rpartition("/")[2] for call in calls] != [own]:
+            return f"the example '{example}' isn't one call of {own}"
+        _bound(declared, calls[0])
     except ZooError as error:
-        raise AssertionError(f"the example '{example}' can't be read: {brief(error)}") from error
-    name = calls[0].name.rpartition("/")[2]
-    assert (len(calls), name) == (1, own), f"the example '{example}' isn't one call of {own}"
-    if not declared.skip:
-        plan_of(parse(example), declared.registry)
-        return
+        return f"the example '{example}' is wrong: {brief(error)}"
+    return ""
+
+
+def _bound(declared: Declared, call: Call) -> Call:
+    """The call with every option by name."""
+    return bind(call, declared.function, declared.skip, lambda: declared.registry.layers).call
+
+
+def _check_example(declared: Declared, example: str) -> None:
+    assert not fault(declared, example), fault(declared, example)
     tried = [trial for trial in declared.trials if trial.mod == example]
     if tried and all(trial.declined for trial in tried):
         reasons = "; ".join(f"{trial.ground.arch}: {trial.declined}" for trial in tried)
@@ -114,11 +123,11 @@ def _calls(declared: Declared) -> Iterator[Call]:
         return
     for example in dict.fromkeys(trial.mod for trial in declared.trials):
         if any(not trial.declined for trial in declared.trials if trial.mod == example):
-            yield read_mods(example)[0]
+            yield _bound(declared, read_mods(example)[0])
 
 
 def _with(call: Call, key: str, value: Any) -> Call:
-    """The call with one option given by name; what was given by position stays, unless it's the same option."""
+    """The call with another value for one option."""
     return replace(call, args=(*((k, v) for k, v in call.args if k != key), (key, value)))
 
 

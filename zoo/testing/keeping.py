@@ -134,8 +134,11 @@ def state(trial: Trial) -> None:
     grads = {id(p): p.requires_grad for p in model.parameters()}
     model = trial.applied(model)
     for path, module in model.named_modules():
+        place = path
+        while place not in modes:  # what is new is in the mode of what it came to
+            place = place.rpartition(".")[0]
+        assert module.training == modes[place], f"'{path}' is in another mode than '{place}' was"
         if module is before.get(path):
-            assert module.training == modes[path], f"'{path}' is in another mode"
             assert _seen in module._forward_hooks.values(), f"a user's hook on '{path}' is gone"
     for name, parameter in model.named_parameters():
         wanted = grads.get(id(parameter), parameter.requires_grad)
@@ -182,11 +185,22 @@ def copies(trial: Trial) -> None:
         assert type(other) is type(variant), f"{how} gives a {type(other).__name__}"
         record = [(spec_of(model), changes_of(model)) for model in (other, variant)]
         assert record[0] == record[1], f"{how} loses the record"
-        assert same(run(other, arguments), run(variant, arguments)), f"the output after {how} differs"
+        for training in (False, True):
+            if training and not _runs_in_training(trial):
+                break
+            got, expected = (run(model, arguments, training) for model in (other, variant))
+            assert same(got, expected), f"the output after {how} differs"
     own = {id(tensor) for tensor in named_tensors(variant).values()}
     common = [name for name, tensor in named_tensors(copied).items() if id(tensor) in own]
     assert not common, f"a copy shares {listed(common)} with its original"
     _all_its_own(trial, copied, arguments)
+
+
+def _runs_in_training(trial: Trial) -> bool:
+    try:
+        return bool(trial.ground.runs(training=True))
+    except Skip:
+        return False
 
 
 def _all_its_own(trial: Trial, copied: nn.Module, arguments: tuple[Any, ...]) -> None:

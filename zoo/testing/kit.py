@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..declare import Arch, Modifier
@@ -13,7 +14,7 @@ from ..loader import normalise
 from ..registry import Registry, default_registry
 from ..spec import parse
 from . import applying, archs, declaring, keeping, plugins, running
-from .declaring import Declared
+from .declaring import Declared, fault
 from .nets import NETS
 from .plugins import Installed
 from .results import Case, Report, expect
@@ -178,6 +179,10 @@ def cases(
     for name in names[: len(own)]:
         found += _arch_cases(name, registry)
     on = names[len(own) + len(wanted) :] if archs is not None else _default_archs(registry, names[: len(own)])
+    if wanted and not on:
+        raise ValueError("a modifier is checked on an arch, and archs=[] names none")
+    for arch in on:
+        plan_of(parse(arch), registry)  # a name that isn't there is told before anything runs
     grounds = [Ground(arch, registry) for arch in on] if wanted else []
     for text in names[len(own) : len(own) + len(wanted)]:
         found += _modifier_cases(text, grounds)
@@ -231,9 +236,11 @@ def _modifier_cases(text: str, grounds: Sequence[Ground]) -> list[Case]:
     found = registry.modifier(calls[0].name)
     owner, slash, _ = text.partition("/")
     prefix = f"{owner}/" if slash and not calls[0].args else ""
-    mods = (text,) if calls[0].args else tuple(prefix + example for example in found.value.examples)
+    own = Declared(found.name, found.value, registry)
+    examples = tuple(prefix + example for example in found.value.examples if not fault(own, example))
+    mods = (text,) if calls[0].args else examples
     trials = {mod: tuple(Trial(mod, ground) for ground in grounds) for mod in mods}
-    declared = Declared(found.name, found.value, registry, tuple(trial for each in trials.values() for trial in each))
+    declared = replace(own, trials=tuple(trial for each in trials.values() for trial in each))
     made = _cases(DECLARATIONS, declared, found.name)
     for each in trials.values():
         for trial in each:

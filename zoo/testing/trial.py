@@ -155,7 +155,9 @@ def guarded(subject: Subject, name: str, check: Callable[[Any], str | None]) -> 
     """One check as a Case runs it: nothing that it does leaks, and what the engine refused is told once."""
 
     def attempt() -> str | None:
-        with preserved(subject.classes):
+        with preserved():
+            classes = subject.classes  # builds the bare arch, if nothing has yet
+        with preserved(classes):
             if isinstance(subject, Trial) and subject.refused == name:
                 raise AssertionError(brief(subject.outcome))  # type: ignore[arg-type]
             return check(subject)
