@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+
 import zoo
 
 torch.set_num_threads(1)

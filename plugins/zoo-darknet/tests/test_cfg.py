@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-import zoo
 
+import zoo
 import zoo_darknet
 from zoo_darknet.parts import Network
 from zoo_darknet.reading import read_network

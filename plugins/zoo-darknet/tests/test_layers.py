@@ -226,6 +226,14 @@ def test_a_classifier_gives_what_the_same_network_by_hand_gives(make: Callable[.
     torch.testing.assert_close(model(torch.randn(3, 3, 12, 10)).sum(1), torch.ones(3))
 
 
+def test_a_network_of_vectors(make: Callable[..., Any]) -> None:
+    text = "[net]\ninputs=5\n[connected]\noutput=3\nactivation=tanh\n[connected]\noutput=2\nactivation=linear\n[cost]\n"
+    model = make(text, "+dropout(0.1)").eval()
+    one, two = model.layers[0].linear, model.layers[1].linear
+    x = torch.randn(4, 5)
+    torch.testing.assert_close(model(x), two(torch.tanh(one(x))))
+
+
 def test_normalisation_moves_as_in_darknet(make: Callable[..., Any]) -> None:
     model = make(net(2, 4, 4, "[batchnorm]\n")).train()
     x = torch.randn(8, 2, 4, 4) + 3

@@ -32,5 +32,5 @@ def test_the_readme_names_what_is_shipped_and_read() -> None:
 
     for name in (*zoo_darknet.names(), *ACTIVATIONS):
         assert re.search(rf"\b{name}\b", README), name
-    (sections,) = re.findall(r"^Sections: (.*?), with", README, re.MULTILINE | re.DOTALL)
-    assert [part.split()[0] for part in sections.split(", ")] == sorted(SECTIONS)
+    (sections,) = re.findall(r"^Sections: (.*?), with Darknet's", README, re.MULTILINE | re.DOTALL)
+    assert [part.split()[0] for part in re.sub(r"\([^)]*\)", "", sections).split(",")] == sorted(SECTIONS)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-import zoo
 from conftest import CLASSIFIER, SMALL
 from torch import nn
 
+import zoo
 import zoo_darknet
 
 

@@ -60,7 +60,7 @@ def _read(source: str) -> tuple[str, str]:
     path = Path(source)
     if not path.is_file():
         shipped = [f"{name}.cfg" for name in names()]
-        if source not in shipped and not source.startswith(str(_SHIPPED)):
+        if source not in shipped:
             raise CfgError(
                 f"there is no file '{source}'; expected a path to a cfg, or one that zoo-darknet ships: "
                 f"{', '.join(shipped)}"

@@ -15,7 +15,7 @@ from .parts import Layer, Shape
 
 # Redmon's Darknet keeps 0.99 of its running statistics at each step. Its CUDA code, as its forks on every device, adds
 # 1e-5 to the variance.
-_NORM = {"eps": 1e-5, "momentum": 0.01}
+_NORM: dict[str, Any] = {"eps": 1e-5, "momentum": 0.01}
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "linear": nn.Identity,
@@ -173,7 +173,7 @@ class Softmax(nn.Module):
         self.temperature = temperature
 
     def forward(self, x: Tensor) -> Tensor:
-        grouped = x.flatten(1).unflatten(1, (self.groups, -1)) / self.temperature
+        grouped = x.reshape(x.shape[0], self.groups, -1) / self.temperature
         return grouped.softmax(-1).reshape(x.shape)
 
     def extra_repr(self) -> str:

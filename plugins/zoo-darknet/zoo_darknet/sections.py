@@ -255,8 +255,15 @@ def _region(options: Options, before: Before) -> Layer:
         raise options.error("tree is not supported: it names another file", "tree")
     what = f"{num} anchors × ({classes} classes + {coords + 1})"
     _fits(options, before, channels, num * (classes + coords + 1), what)
-    made = {"anchors": _anchors(options, num), "classes": classes, "coords": coords}
-    return before.then("region", before.shape, **made, softmax=softmax, background=background)
+    return before.then(
+        "region",
+        before.shape,
+        anchors=_anchors(options, num),
+        classes=classes,
+        coords=coords,
+        softmax=softmax,
+        background=background,
+    )
 
 
 def _detection(options: Options, before: Before) -> Layer:
@@ -265,8 +272,7 @@ def _detection(options: Options, before: Before) -> Layer:
     options.only("reorg", 0)
     what = f"{side}² cells × ({num} boxes × ({coords} + 1) + {classes} classes)"
     _fits(options, before, prod(before.shape), side**2 * (num * (coords + 1) + classes), what)
-    made = {"classes": classes, "boxes": num, "coords": coords, "side": side, "softmax": softmax}
-    return before.then("detection", before.shape, **made)
+    return before.then("detection", before.shape, classes=classes, boxes=num, coords=coords, side=side, softmax=softmax)
 
 
 def _anchors(options: Options, num: int) -> tuple[tuple[float, float], ...]:

@@ -32,7 +32,8 @@ class Header:
     seen: int = 0
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
+        """The header's own bytes."""
         return 20 if self._wide else 16
 
     @property
@@ -45,7 +46,11 @@ class Header:
         return self.major * 10 + self.minor >= 2 and self.major < 1000 and self.minor < 1000
 
     def pack(self) -> bytes:
-        return struct.pack("<iiiQ" if self._wide else "<iiiI", self.major, self.minor, self.revision, self.seen)
+        """The header as bytes; zoo.OptionError for numbers that it can't hold."""
+        try:
+            return struct.pack("<iiiQ" if self._wide else "<iiiI", self.major, self.minor, self.revision, self.seen)
+        except struct.error as error:
+            raise zoo.OptionError(f"{self} doesn't fit into {self.size} bytes: {error}") from None
 
 
 def load_weights(model: nn.Module, path: str | Path, *, layers: int | None = None) -> Header:
@@ -107,12 +112,12 @@ def _read(path: str | Path, wanted: int) -> tuple[Header, Tensor]:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(12)
-            if len(start) < 12:
-                raise zoo.CheckpointError(f"{path} has {size} bytes; expected a header of 16 or 20 first")
-            header = Header(*struct.unpack("<iii", start))
-            if size != header.bytes + 4 * wanted:
+            header = Header(*struct.unpack("<iii", start)) if len(start) == 12 else Header()
+            if size < header.size:
+                raise zoo.CheckpointError(f"{path} has {size} bytes; expected a header of {header.size} first")
+            if size != header.size + 4 * wanted:
                 raise _wrong_size(path, size, header, wanted)
-            start = file.read(header.bytes - 12)
+            start = file.read(header.size - 12)
             seen = int.from_bytes(start, "little")
             data = bytearray(file.read(4 * wanted))
     except OSError as error:
@@ -124,11 +129,11 @@ def _read(path: str | Path, wanted: int) -> tuple[Header, Tensor]:
 
 
 def _wrong_size(path: str | Path, size: int, header: Header, wanted: int) -> zoo.CheckpointError:
-    floats, rest = divmod(size - header.bytes, 4)
+    floats, rest = divmod(size - header.size, 4)
     odd = f" and {rest} bytes" if rest else ""
     more = "more" if floats >= wanted else "fewer"
     return zoo.CheckpointError(
-        f"{path} has {floats:,} floats{odd} behind a header of {header.bytes} bytes (version {header.major}."
+        f"{path} has {floats:,} floats{odd} behind a header of {header.size} bytes (version {header.major}."
         f"{header.minor}.{header.revision}); this network takes {wanted:,}, {abs(floats - wanted):,} {more} than "
         f"expected"
     )
@@ -139,9 +144,10 @@ def _places(model: nn.Module, layers: int | None) -> list[tuple[Tensor, Shape, b
     connected layer.
     """
     inner = getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
-    if not isinstance(getattr(inner, "_cfg", None), str):
+    cfg = getattr(inner, "_cfg", None)
+    if not isinstance(cfg, str):
         raise zoo.CheckpointError(f"this {type(inner).__name__} isn't a Darknet network, which a weights file is for")
-    network = read_network(inner._cfg, "the model's cfg")
+    network = read_network(cfg, "the model's cfg")
     count = len(network.layers) if layers is None else layers
     if not 0 < count <= len(network.layers):
         raise zoo.OptionError(f"layers is {layers}; expected 1 to {len(network.layers)}")
