@@ -71,6 +71,11 @@ def test_a_recipe_builds_the_same_without_the_file(make: Callable[..., Any], tmp
         family.rebuild("darknet", "no cfg")()
 
 
+def test_two_networks_that_differ_in_a_route_differ(make: Callable[..., Any]) -> None:
+    one, two = make(SMALL), make(SMALL.replace("layers=-1, 2", "layers=-1, 0"))
+    assert [str(d) for d in zoo.diff(one, two)] == ["layers.7: layers (6, 2) → (6, 0)"]
+
+
 # -- sites ------------------------------------------------------------------------------------------------------------
 
 SITES = [

@@ -85,13 +85,14 @@ def _maxpool(size: int, stride: tuple[int, int], padding: int) -> nn.Module:
 
 class Shortcut(nn.Module):
     """Adds other layers' maps to the last one's. Of a larger map every so many-th pixel counts, of more or fewer
-    channels those that both have, as in Darknet.
+    channels those that both have, as in Darknet (resnet18.cfg).
 
-    steps: for each of the other maps, how many of its pixels lie between two that count.
+    others: the other layers' numbers. steps: of each of their maps, every so many-th pixel counts.
     """
 
-    def __init__(self, channels: int, steps: tuple[int, ...], activation: str) -> None:
+    def __init__(self, others: tuple[int, ...], channels: int, steps: tuple[int, ...], activation: str) -> None:
         super().__init__()
+        self.others = others
         self.channels = channels
         self.steps = steps
         self.act = _ACTIVATIONS[activation]()
@@ -107,14 +108,15 @@ class Shortcut(nn.Module):
         return self.act(x)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        return f"{self.channels}, steps={self.steps}"
+        return f"{self.others}, channels={self.channels}, steps={self.steps}"
 
 
 class Route(nn.Module):
     """Several layers' maps side by side, of each only one group of channels where there are groups."""
 
-    def __init__(self, groups: int, group: int) -> None:
+    def __init__(self, layers: tuple[int, ...], groups: int, group: int) -> None:
         super().__init__()
+        self.layers = layers
         self.groups = groups
         self.group = group
 
@@ -124,7 +126,7 @@ class Route(nn.Module):
         return torch.cat(maps, 1) if len(maps) > 1 else maps[0]
 
     def extra_repr(self) -> str:
-        return f"groups={self.groups}, group={self.group}" if self.groups > 1 else ""
+        return f"{self.layers}, groups={self.groups}, group={self.group}"
 
 
 class Reorg(nn.Module):

@@ -6,7 +6,8 @@ from math import prod
 
 from .cfg import CfgError, Options, Section, read_sections
 from .parts import Before, Layer, Network, Shape
-from .sections import NET, SECTIONS, SHORT
+from .sections import SECTIONS, SHORT
+from .training import NET
 
 # What one network may take, so that a few lines of text can't ask for a machine's whole memory.
 MOST_FLOATS = 2**30

@@ -11,28 +11,11 @@ from math import prod
 
 from .cfg import Options
 from .parts import Before, Layer, Shape
+from .training import LOSS
 
 ACTIVATIONS = frozenset(
     "linear leaky relu relu6 relie logistic swish mish elu selu gelu tanh hardtan".split(),
 )
-_LOSS = tuple(
-    "jitter resize random ignore_thresh truth_thresh iou_thresh thresh rescore object_scale noobject_scale class_scale "
-    "coord_scale mask_scale bias_match absolute classfix max log sqrt iou_normalizer obj_normalizer cls_normalizer "
-    "delta_normalizer uc_normalizer iou_loss iou_thresh_kind max_delta label_smooth_eps objectness_smooth focal_loss "
-    "counters_per_class nms_kind beta_nms show_details forced map track_history_size sim_thresh dets_for_track "
-    "dets_for_show track_ciou_norm embedding_layer".split()
-)
-NET = tuple(
-    "batch subdivisions time_steps momentum decay learning_rate learning_rate_min policy power gamma step steps scale "
-    "scales seq_scales max_batches burn_in adam B1 B2 eps beta1 angle saturation exposure hue aspect flip max_crop "
-    "min_crop max_ratio min_ratio center clip random notruth mosaic mosaic_bound cutmix mixup blur gaussian_noise "
-    "letter_box resize_step ema_alpha sgdr_cycle sgdr_mult loss_scale dynamic_minibatch optimized_memory "
-    "workspace_size_limit_MB try_fix_nan track augment_speed sequential_subdivisions use_cuda_graph "
-    "weights_reject_freq equidistant_point badlabels_rejection_percentage num_sigmas_reject_badlabels "
-    "label_smooth_eps attention adversarial_lr max_chart_loss contrastive contrastive_jit_flip contrastive_color "
-    "unsupervised seen".split()
-)
-# Convolutions of other kinds, which Darknet's forks have.
 _OTHER_CONVOLUTIONS = (
     "binary xnor bin_output flipped dot antialiasing assisted_excitation cbn sway rotate stretch stretch_sway "
     "coordconv reverse".split()
@@ -57,10 +40,7 @@ def _convolutional(options: Options, before: Before) -> Layer:
     padding = size // 2 if options.flag("pad") else padding
     norm = options.flag("batch_normalize")
     activation = options.word("activation", "logistic", ACTIVATIONS)
-    for name in _OTHER_CONVOLUTIONS:
-        options.only(name, 0)
-    if options.text("share_index") is not None:
-        raise options.error("share_index is not supported: layers that share weights", "share_index")
+    _refuse_other_kinds(options)
     for what, number in (("filters", filters), ("channels that arrive", channels)):
         if number % groups:
             raise options.error(f"groups={groups} doesn't divide the {number} {what}", "groups")
@@ -85,6 +65,14 @@ def _convolutional(options: Options, before: Before) -> Layer:
         norm=norm,
         activation=activation,
     )
+
+
+def _refuse_other_kinds(options: Options) -> None:
+    """Convolutions with binary or shared weights, and others that Darknet's forks have."""
+    for name in _OTHER_CONVOLUTIONS:
+        options.only(name, 0)
+    if options.text("share_index") is not None:
+        raise options.error("share_index is not supported: layers that share weights", "share_index")
 
 
 def _connected(options: Options, before: Before) -> Layer:
@@ -138,7 +126,7 @@ def _shortcut(options: Options, before: Before) -> Layer:
                 "from",
             )
     steps = tuple(before.layers[other].shape[1] // height for other in others)
-    made = {"channels": channels, "steps": steps, "activation": activation}
+    made = {"others": others, "channels": channels, "steps": steps, "activation": activation}
     return Layer("shortcut", made, (before.source, *others), before.shape, pooled=before.pooled)
 
 
@@ -155,7 +143,7 @@ def _route(options: Options, before: Before) -> Layer:
             raise options.error(f"groups={groups} doesn't divide the {shape[0]} channels of layer {source}", "groups")
     out = (sum(shape[0] for shape in shapes) // groups, *shapes[0][1:])
     pooled = all(before.layers[source].pooled for source in sources)
-    return Layer("route", {"groups": groups, "group": group}, sources, out, pooled=pooled)
+    return Layer("route", {"layers": sources, "groups": groups, "group": group}, sources, out, pooled=pooled)
 
 
 def _upsample(options: Options, before: Before) -> Layer:
@@ -315,15 +303,15 @@ SECTIONS: dict[str, tuple[Callable[[Options, Before], Layer], tuple[str, ...]]] 
     "convolutional": (_convolutional, ("angle", "grad_centr")),
     "cost": (_cost, ("type", "scale", "ratio", "noobj", "thresh")),
     "crop": (_crop, ("flip", "angle", "saturation", "exposure", "shift")),
-    "detection": (_detection, _LOSS),
+    "detection": (_detection, LOSS),
     "dropout": (_dropout, ("dropblock_size_rel", "dropblock_size_abs")),
     "local": (_local, ()),
     "maxpool": (_maxpool, ()),
-    "region": (_region, _LOSS),
+    "region": (_region, LOSS),
     "reorg": (_reorg, ()),
     "route": (_route, ()),
     "shortcut": (_shortcut, ()),
     "softmax": (_softmax, ("noloss",)),
     "upsample": (_upsample, ()),
-    "yolo": (_yolo, _LOSS),
+    "yolo": (_yolo, LOSS),
 }
