@@ -93,3 +93,8 @@ class Before:
     def then(self, kind: str, shape: Shape, tensors: tuple[tuple[str, Shape], ...] = (), **options: Any) -> Layer:
         """A layer that takes the output of the last one."""
         return Layer(kind, options, (self.source,), shape, tensors, self.pooled)
+
+
+def sized(shape: Shape) -> str:
+    """A shape for a message: `255 × 13 × 13`."""
+    return " × ".join(map(str, shape))

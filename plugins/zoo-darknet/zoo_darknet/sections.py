@@ -6,11 +6,12 @@ Bochkovskiy, AlexeyAB/darknet). An option that isn't read here and isn't about t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 
 from .cfg import Options
-from .parts import Before, Layer, Shape
+from .detecting import detection, region, yolo
+from .parts import Before, Layer, Shape, sized
 from .training import LOSS
 
 ACTIVATIONS = frozenset(
@@ -121,7 +122,7 @@ def _shortcut(options: Options, before: Before) -> Layer:
         shape = before.layers[other].shape
         if len(shape) != 3 or shape[1] < height or shape[2] < width or shape[1] // height != shape[2] // width:
             raise options.error(
-                f"layer {other} gives {_sized(shape)}, which can't be added to {_sized(before.shape)}; expected the "
+                f"layer {other} gives {sized(shape)}, which can't be added to {sized(before.shape)}; expected the "
                 f"same height and width, or a multiple of both",
                 "from",
             )
@@ -136,7 +137,7 @@ def _route(options: Options, before: Before) -> Layer:
     group = options.integer("group_id", 0, 0, groups - 1)
     shapes = [before.layers[source].shape for source in sources]
     if len({shape[1:] for shape in shapes}) > 1:
-        sizes = ", ".join(f"{source}: {_sized(shape)}" for source, shape in zip(sources, shapes, strict=True))
+        sizes = ", ".join(f"{source}: {sized(shape)}" for source, shape in zip(sources, shapes, strict=True))
         raise options.error(f"the layers can't be put side by side: {sizes}; expected one height and width", "layers")
     for source, shape in zip(sources, shapes, strict=True):
         if shape[0] % groups:
@@ -159,7 +160,7 @@ def _reorg(options: Options, before: Before) -> Layer:
     for name in ("reverse", "flatten", "extra"):
         options.only(name, 0)
     if channels % stride**2 or height % stride or width % stride:
-        raise options.error(f"stride={stride} can't fold {_sized(before.shape)} without a rest", "stride")
+        raise options.error(f"stride={stride} can't fold {sized(before.shape)} without a rest", "stride")
     return before.then("reorg", (channels * stride**2, height // stride, width // stride), stride=stride)
 
 
@@ -211,80 +212,12 @@ def _softmax(options: Options, before: Before) -> Layer:
     if options.text("tree") is not None:
         raise options.error("tree is not supported: it names another file", "tree")
     if prod(before.shape) % groups or temperature <= 0:
-        raise options.error(
-            f"groups={groups}, temperature={temperature:g} can't split {_sized(before.shape)}", "groups"
-        )
+        raise options.error(f"groups={groups}, temperature={temperature:g} can't split {sized(before.shape)}", "groups")
     return before.then("softmax", before.shape, groups=groups, temperature=temperature)
 
 
 def _cost(options: Options, before: Before) -> Layer:
     return before.then("cost", before.shape)
-
-
-def _yolo(options: Options, before: Before) -> Layer:
-    channels, _, _ = before.map(options)
-    classes, num = options.integer("classes", 20), options.integer("num", 1, most=1_000)
-    mask = options.integers("mask") or tuple(range(num))
-    anchors = _anchors(options, num)
-    if bad := [number for number in mask if not 0 <= number < num]:
-        raise options.error(f"mask has {bad[0]}; expected anchors from 0 to {num - 1}", "mask")
-    scale, new = options.number("scale_x_y", 1), options.flag("new_coords")
-    _fits(options, before, channels, len(mask) * (classes + 5), f"{len(mask)} anchors × ({classes} classes + 5)")
-    picked = tuple(anchors[number] for number in mask)
-    return before.then("yolo", before.shape, anchors=picked, classes=classes, scale_x_y=scale, new_coords=new)
-
-
-def _region(options: Options, before: Before) -> Layer:
-    channels, _, _ = before.map(options)
-    classes, num = options.integer("classes", 20), options.integer("num", 1, most=1_000)
-    coords = options.integer("coords", 4, 4)
-    softmax, background = options.flag("softmax"), options.flag("background")
-    if options.text("tree") is not None:
-        raise options.error("tree is not supported: it names another file", "tree")
-    what = f"{num} anchors × ({classes} classes + {coords + 1})"
-    _fits(options, before, channels, num * (classes + coords + 1), what)
-    return before.then(
-        "region",
-        before.shape,
-        anchors=_anchors(options, num),
-        classes=classes,
-        coords=coords,
-        softmax=softmax,
-        background=background,
-    )
-
-
-def _detection(options: Options, before: Before) -> Layer:
-    classes, num, side = (options.integer(n, d) for n, d in (("classes", 1), ("num", 1), ("side", 7)))
-    coords, softmax = options.integer("coords", 1), options.flag("softmax")
-    options.only("reorg", 0)
-    what = f"{side}² cells × ({num} boxes × ({coords} + 1) + {classes} classes)"
-    _fits(options, before, prod(before.shape), side**2 * (num * (coords + 1) + classes), what)
-    return before.then("detection", before.shape, classes=classes, boxes=num, coords=coords, side=side, softmax=softmax)
-
-
-def _anchors(options: Options, num: int) -> tuple[tuple[float, float], ...]:
-    """Pairs of width and height; Darknet's own 0.5 where none are written."""
-    given = options.numbers("anchors") or (0.5,) * (2 * num)
-    if len(given) != 2 * num:
-        raise options.error(
-            f"anchors has {len(given)} numbers; expected {2 * num}, two for each of num={num}", "anchors"
-        )
-    return tuple(zip(given[::2], given[1::2], strict=True))
-
-
-def _fits(options: Options, before: Before, met: int, wanted: int, what: str) -> None:
-    if met != wanted:
-        option = {"convolutional": "filters", "connected": "output"}.get(
-            before.layers[-1].kind if before.layers else ""
-        )
-        hint = f"; write {option}={wanted} in layer {before.source}" if option else ""
-        unit = "channels" if len(before.shape) == 3 and options.section.name != "detection" else "features"
-        raise options.error(f"{met} {unit} arrive, but {what} are {wanted}{hint}")
-
-
-def _sized(shape: Sequence[int]) -> str:
-    return " × ".join(map(str, shape))
 
 
 SHORT = {
@@ -303,15 +236,15 @@ SECTIONS: dict[str, tuple[Callable[[Options, Before], Layer], tuple[str, ...]]] 
     "convolutional": (_convolutional, ("angle", "grad_centr")),
     "cost": (_cost, ("type", "scale", "ratio", "noobj", "thresh")),
     "crop": (_crop, ("flip", "angle", "saturation", "exposure", "shift")),
-    "detection": (_detection, LOSS),
+    "detection": (detection, LOSS),
     "dropout": (_dropout, ("dropblock_size_rel", "dropblock_size_abs")),
     "local": (_local, ()),
     "maxpool": (_maxpool, ()),
-    "region": (_region, LOSS),
+    "region": (region, LOSS),
     "reorg": (_reorg, ()),
     "route": (_route, ()),
     "shortcut": (_shortcut, ()),
     "softmax": (_softmax, ("noloss",)),
     "upsample": (_upsample, ()),
-    "yolo": (_yolo, LOSS),
+    "yolo": (yolo, LOSS),
 }
