@@ -272,7 +272,8 @@ def _archs_word(plan: Plan) -> Iterator[None]:
 
 
 def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
-    memo = {} if plan.obstacle else registry.memo  # what a spec can't say, it can't be remembered by
+    # What a spec can't say, it can't be remembered by, and what a prefix points at may change.
+    memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.memo
     with _archs_word(plan):
         return draw(plan.arch, plan.spec.base, plan.options, memo)
 
