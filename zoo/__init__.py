@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from .registry import Registry as Registry
     from .spec import Spec as Spec
     from .spec import parse as parse
+    from .summaries import Summary as Summary
+    from .summaries import summary as summary
     from .walker import select as select
 
 _HOMES = {
@@ -76,6 +78,7 @@ _HOMES = {
     "listing": "describe list_archs list_modifiers list_plugins list_variants",
     "registry": "Registry",
     "spec": "Spec parse",
+    "summaries": "Summary summary",
     "walker": "select",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .edits import HOOK_DICTS, slow_path
 from .info import KEY
+from .shapes import explained
 from .walker import places
 
 
@@ -64,14 +65,18 @@ def flops_by_path(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, int
     """The FLOPs of one forward in eval mode at each path, what is inside counted in; `""` is the whole model.
 
     arguments: what the forward takes; tensors may be on any device, and on meta. A shared module has its count under
-    each of its names. The model isn't touched and its hooks don't run. Whatever the forward raises comes through.
+    each of its names. The model isn't touched and its hooks don't run. Raises what `costs` raises.
     """
     return {path: cost.flops for path, cost in costs(model, arguments).items()}
 
 
 def costs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, Cost]:
-    """What each module of a model did in one forward in eval mode, by path."""
-    on_meta = all(p.is_meta for p in [*model.parameters(), *model.buffers()])
+    """What each module of a model did in one forward in eval mode, by path.
+
+    Raises ShapeError where the forward fails, with the module and the sizes; for a model on meta whose forward needs
+    numbers, what torch raises: `needs_memory` tells.
+    """
+    on_meta = all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
     try:
         return _run(stand_in(model, meta=True), arguments, meta=True)
     except Exception as error:
@@ -81,7 +86,7 @@ def costs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, Cost]:
 
 
 def needs_memory(error: Exception) -> bool:
-    """Whether a forward failed for being on the meta device, and not for what would fail anywhere."""
+    """Whether a model or its forward failed for being on the meta device, and not for what would fail anywhere."""
     words = ("meta", "Tensor.item()", "data-dependent", "FakeTensor", "same device", "unallocated")
     return isinstance(error, NotImplementedError) or any(word in str(error) for word in words)
 
@@ -127,7 +132,12 @@ def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, 
         count.memory = 0
         for module in model.modules():
             _watch(module, found[id(module)], count)
-        model(*arguments)
+        try:
+            model(*arguments)
+        except Exception as error:
+            if meta and needs_memory(error):
+                raise
+            raise explained(model, error, causes=True) from error
     return {path: found[id(module)] for path, module in places(model)}
 
 
