@@ -47,6 +47,7 @@ ORDER = [
     "factory",
     "differences",
     "summaries",
+    "grouping",
     "listing",
     "cli",
 ]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,20 +122,20 @@ def test_as_data() -> None:
 def test_in_a_terminal() -> None:
     ran = CliRunner().invoke(main, ["show", "simple", "--summary", "--depth", "1"])
     assert (
-        ran.output.split("\n")[3:]
-        == [
-            " (model)     Simple       (1, 2)         17,452   34.3 k       1.61 kB",
-            "   layers1   Sequential   (1, 100)       10,100     20 k         800 B",
-            "   layers2   Sequential   (1, 70)         7,070     14 k         560 B",
-            "   layers3   Sequential   (1, 2)            282      280         288 B",
-            "",
-            "17,452 parameters; for (1, 100): 34.3 kFLOPs, 1.61 kB of activations",
-            "",
-        ][:0]
-        or ran.output.split("\n")[3:]
+        ran.output
+        == """\
+simple
+
+ module      class        output     parameters    FLOPs   activations
+ ─────────────────────────────────────────────────────────────────────
+ (model)     Simple       (1, 2)         17,452   34.3 k       1.65 kB
+   layers1   Sequential   (1, 100)       10,100     20 k         800 B
+   layers2   Sequential   (1, 70)         7,070     14 k         560 B
+   layers3   Sequential   (1, 2)            282      280         288 B
+
+17,452 parameters; for (1, 100): 34.3 kFLOPs, 1.65 kB of activations
+"""
     )
-    assert "layers1   Sequential   (1, 100)       10,100" in ran.output
-    assert "BatchNorm1d" not in ran.output
     assert CliRunner().invoke(main, ["show", "simple", "--depth", "1"]).exit_code == 2
 
 
@@ -235,10 +232,3 @@ def test_a_live_model_stays_as_it_is() -> None:
     assert torch.equal(torch.get_rng_state(), keys)
     assert model.training
     assert all(torch.equal(t, state[n]) for n, t in model.state_dict().items())
-
-
-def test_importing_it_brings_no_library_of_models() -> None:
-    code = "import sys, zoo; zoo.summary('simple'); print('timm' in sys.modules)"
-    root = Path(__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root / "tests")
-    assert done.stdout == "False\n", done.stderr

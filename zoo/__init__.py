@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .factory import create as create
     from .factory import modify as modify
     from .factory import spec_of as spec_of
+    from .grouping import param_groups as param_groups
     from .hookspecs import hookimpl as hookimpl
     from .info import Change as Change
     from .info import changes as changes
@@ -72,6 +73,7 @@ _HOMES = {
     "blueprint": "functions_of",
     "braces": "expand",
     "factory": "create modify spec_of",
+    "grouping": "param_groups",
     "hookspecs": "hookimpl",
     "info": "Change changes sites_of width_of",
     "layers": "Layer",

@@ -240,17 +240,17 @@ def summary(
     a size where no arch names one.
     """
     given = spec_or_model
-    if isinstance(given, (str, Spec)):
-        model = _built(given, registry)
-    elif isinstance(given, nn.Module):
+    if isinstance(given, nn.Module):
         model = getattr(given, "_orig_mod", given)  # inside torch.compile's wrapper
+    elif isinstance(given, (str, Spec)):
+        model = _built(given, registry)
     else:
         raise OptionError(f"summary takes a spec or a model, not {type(given).__name__}")
     took = _arguments(model, input_size, arguments, batch_size, registry)
     try:
         found = costs(model, took)
     except Exception as error:
-        if given is model or not needs_memory(error):
+        if isinstance(given, nn.Module) or not needs_memory(error):
             raise
         with torch.random.fork_rng(devices=[]):
             model = create(given, registry=registry)
