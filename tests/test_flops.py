@@ -81,6 +81,13 @@ def test_the_model_is_not_touched() -> None:
     handle.remove()
 
 
+def test_a_list_of_modules_has_what_its_elements_did() -> None:
+    found = costs(zoo.create("convnet(4, depth=2)"), (torch.zeros(1, 3, 8, 8),))
+    blocks = [2 * 64 * 9 * 3 * 4, 2 * 16 * 9 * 4 * 8]
+    assert [found[path].flops for path in ("blocks.0", "blocks.1", "blocks")] == [*blocks, sum(blocks)]
+    assert (found["blocks"].calls, found["blocks"].memory) == (0, (4 * 64 + 4 * 64 + 8 * 16 + 8 * 16) * 4)
+
+
 class NeedsNumbers(nn.Module):
     """A forward that asks for a value, which no tensor on meta has."""
 

@@ -29,6 +29,8 @@ from .walker import places
 class Cost:
     """What a module did in one forward of its model, all its calls together and what it calls counted in.
 
+    One that isn't called itself has what its children did.
+
     outputs: the shapes of what its last call gave. flops: as torch.utils.flop_counter has them, two for a multiply and
     add. memory: bytes of what it and the modules in it gave, each tensor once, however many modules pass it on.
     """
@@ -138,6 +140,10 @@ def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, 
             if meta and needs_memory(error):
                 raise
             raise explained(model, error, causes=True) from error
+    for _, module in reversed(list(places(model))):
+        if not (cost := found[id(module)]).calls:  # a ModuleList, say: what its elements did
+            inside = [found[key] for key in {id(child) for child in module.children()}]
+            cost.flops, cost.memory = sum(one.flops for one in inside), sum(one.memory for one in inside)
     return {path: found[id(module)] for path, module in places(model)}
 
 

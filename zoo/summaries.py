@@ -145,7 +145,7 @@ class Summary:
                 yield (
                     "  " * depth + (row.path.rpartition(".")[2] or "(model)"),
                     f"{row.cls} = {row.shared_with}" if row.shared_with else row.cls,
-                    _shapes(row.outputs) if row.calls else "not called",
+                    _shapes(row.outputs) if any(one.calls for one, _ in _walk(row, 0)) else "not called",
                     f"{row.parameters:,}",
                     *([f"{row.frozen:,}"] if self.frozen else []),
                     _with_unit(row.flops, ""),
