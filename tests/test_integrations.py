@@ -195,6 +195,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, 
     return model, [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow  # two more processes import torch
 def test_distributed_data_parallel(two_processes: tuple[nn.Module, list[dict[str, Any]]]) -> None:
     model, found = copy.deepcopy(two_processes[0]), two_processes[1]
     x, digit, ink = digits(8)
@@ -204,6 +205,7 @@ def test_distributed_data_parallel(two_processes: tuple[nn.Module, list[dict[str
             torch.testing.assert_close(one["ddp"][name], parameter.grad)
 
 
+@pytest.mark.slow  # two more processes import torch
 def test_fully_sharded_from_meta(two_processes: tuple[nn.Module, list[dict[str, Any]]]) -> None:
     model, found = copy.deepcopy(two_processes[0]), two_processes[1]
     x, digit, ink = digits(8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 from typing import Any
 
 import pytest
@@ -95,7 +96,6 @@ def test_wrong_rules(rules: Any, error: type[Exception], text: str) -> None:
 DECAYS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ("simple", {"lr": 1.0, "layer_decay": 2}, zoo.OptionError, "layer_decay=2; expected a number above 0 and up to 1"),
     ("simple", {"layer_decay": 0.5}, zoo.OptionError, "layer_decay scales a learning rate; give the one of the last"),
-    ("simple", {"lr": 1.0, "layer_decay": 0.5}, zoo.NotApplicableError, "'simple' says nothing about the order of its"),
     (Net, {"lr": 1.0, "layer_decay": 0.5}, zoo.NotApplicableError, "this Net, which isn't of an arch of the zoo, says"),
 ]
 
@@ -145,6 +145,37 @@ def test_layer_decay_is_timms_own(arch: str, tail: str) -> None:
 
     wanted = {facts(g, 0)[0]: facts(g, 0.2 * g["lr_scale"])[1:] for g in theirs}
     assert {facts(g, 0)[0]: (g["weight_decay"], g["lr"]) for g in ours} == wanted
+
+
+ORDERS = {
+    "simple": {"layers1": 0.25, "layers2": 0.5, "layers3": 1.0},
+    "mlp(8, hidden=[4, 4])": {"layers.0": 0.25, "layers.2": 0.5, "layers.4": 1.0},
+    "convnet(4, depth=2)+heads(a=3)": {"blocks.0": 0.25, "blocks.1": 0.5, "head": 1.0},
+    "torchvision/alexnet": {"features.0": 1 / 128, "classifier.4": 0.5, "classifier.6": 1.0},
+}
+
+
+@pytest.mark.parametrize("spec", ORDERS)
+def test_layer_decay_of_other_archs(spec: str) -> None:
+    groups = zoo.param_groups(zoo.create(spec, device="meta"), layer_decay=0.5, lr=1.0)
+    rates = {name: group["lr"] for group in groups for name in group["param_names"]}
+    for path, rate in ORDERS[spec].items():
+        assert {rates[name] for name in rates if name.startswith(f"{path}.")} == {rate}
+
+
+def test_an_arch_that_declares_no_order() -> None:
+    @zoo.arch()
+    def bare() -> nn.Module:
+        """A linear layer."""
+        return nn.Linear(2, 2)
+
+    plugin = types.ModuleType("plugin")
+    plugin.zoo_archs = zoo.hookimpl(specname="zoo_archs")(lambda: [bare])  # type: ignore[attr-defined]
+    registry = zoo.Registry.of(plugin)
+    model = zoo.create("bare", registry=registry)
+    with pytest.raises(zoo.NotApplicableError) as caught:
+        zoo.param_groups(model, layer_decay=0.5, lr=1.0, registry=registry)
+    assert str(caught.value) == "'bare' says nothing about the order of its layers"
 
 
 def test_a_scheduler_scales_every_group() -> None:

@@ -204,6 +204,7 @@ WRONG = [
     (lambda: zoo.summary(nn.Linear(3, 4)), "nothing says what this Linear takes; give input_size=, the shape of one"),
     (lambda: zoo.summary(nn.Linear(3, 4), (3.5,)), "input_size=(3.5,); expected a shape without the batch dimension"),  # type: ignore[arg-type]
     (lambda: zoo.summary(3), "summary takes a spec or a model, not int"),  # type: ignore[arg-type]
+    (lambda: zoo.summary("simple", batch_size=0), "batch_size=0; expected 1 or more"),
     (lambda: zoo.summary("simple", 100, arguments=(torch.zeros(1, 100),)), "input_size= and arguments= say the same"),
 ]
 

@@ -107,6 +107,7 @@ def arch(
     sites: Sites | Callable[[Any], Sites] | None = None,
     sample: Sample | None = None,
     examples: Sequence[str] = (),
+    order: Callable[[Any], Mapping[str, int]] | None = None,
 ) -> Callable[[Callable[..., Any]], Arch]:
     """Declare a function that builds a module as an arch.
 
@@ -120,7 +121,8 @@ def arch(
     def declare(build: Callable[..., Any]) -> Arch:
         called = name or build.__name__
         _check(called, "arch", build)
-        return Arch(called, build, dict(sites or {}) if not callable(sites) else sites, sample, tuple(examples))
+        named = dict(sites or {}) if not callable(sites) else sites
+        return Arch(called, build, named, sample, tuple(examples), order=order)
 
     return declare
 

@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
 from .edits import HOOK_DICTS, slow_path
+from .errors import NotApplicableError
 from .info import KEY
 from .shapes import explained
 from .walker import places
@@ -75,8 +76,9 @@ def flops_by_path(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, int
 def costs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, Cost]:
     """What each module of a model did in one forward in eval mode, by path.
 
-    Raises ShapeError where the forward fails, with the module and the sizes; for a model on meta whose forward needs
-    numbers, what torch raises: `needs_memory` tells.
+    Raises NotApplicableError for a model that can't be copied, or whose modules take no hooks; ShapeError where the
+    forward fails, with the module and the sizes; for a model on meta whose forward needs numbers, what torch raises:
+    `needs_memory` tells.
     """
     on_meta = all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
     try:
@@ -99,6 +101,8 @@ def stand_in(model: nn.Module, meta: bool) -> nn.Module:
     Its tensors are on meta; or, for what can't run there, the model's own parameters, and copies of the rest.
     """
     model = getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
+    if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
+        raise NotApplicableError(f"this {type(model).__name__} gets its sizes at its first forward; run one before")
     memo: dict[int, Any] = {}  # what stands here under an object's id is taken for its copy
     for _, module in places(model):
         own = vars(module)
@@ -106,9 +110,14 @@ def stand_in(model: nn.Module, meta: bool) -> nn.Module:
         for hooks in (own[name] for name in HOOK_DICTS if own.get(name)):
             memo[id(hooks)] = type(hooks)({key: hook for key, hook in hooks.items() if _torchs_own(hook)})
         for value in [*module._parameters.values(), *module._buffers.values(), *own.values()]:
-            if isinstance(value, Tensor) and not is_lazy(value) and id(value) not in memo:
+            if isinstance(value, Tensor) and id(value) not in memo:
                 memo |= _twin(value, meta)
-    return copy.deepcopy(model, memo).eval()
+    try:
+        return copy.deepcopy(model, memo).eval()
+    except Exception as error:  # whatever a stranger's attribute raises
+        raise NotApplicableError(
+            f"this {type(model).__name__} can't be copied, so nothing runs on it: {error}"
+        ) from error
 
 
 def _torchs_own(hook: Any) -> bool:
@@ -139,7 +148,7 @@ def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, 
         except Exception as error:
             if meta and needs_memory(error):
                 raise
-            raise explained(model, error, causes=True) from error
+            raise explained(model, error, causes=not isinstance(error, TypeError)) from error
     for _, module in reversed(list(places(model))):
         if not (cost := found[id(module)]).calls:  # a ModuleList, say: what its elements did
             inside = [found[key] for key in {id(child) for child in module.children()}]
@@ -163,6 +172,8 @@ def _watch(module: nn.Module, cost: Cost, count: _Count) -> None:
             cost.flops += after[0] - flops
             cost.memory += after[1] - memory
 
+    if isinstance(module, torch.jit.ScriptModule):
+        raise NotApplicableError(f"a {type(module).__name__} takes no hooks, so nothing can be counted in it")
     module.register_forward_pre_hook(enter)
     module.register_forward_hook(leave)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from .errors import OptionError
 from .factory import arch_of, create
@@ -38,8 +37,7 @@ class Weight:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Weight:
-        shape = () if is_lazy(tensor) else tuple(tensor.shape)
-        return cls(shape, str(tensor.dtype).removeprefix("torch."), tensor.requires_grad)
+        return cls(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.requires_grad)
 
 
 @dataclass(frozen=True)
@@ -246,6 +244,8 @@ def summary(
         model = _built(given, registry)
     else:
         raise OptionError(f"summary takes a spec or a model, not {type(given).__name__}")
+    if batch_size < 1:
+        raise OptionError(f"batch_size={batch_size}; expected 1 or more")
     took = _arguments(model, input_size, arguments, batch_size, registry)
     try:
         found = costs(model, took)
@@ -319,9 +319,9 @@ def _row(path: str, module: nn.Module, found: Mapping[str, Cost], listed: dict[i
     first = listed.setdefault(id(module), path)
     below = [(f"{path}.{name}".lstrip("."), child) for name, child in module._modules.items() if child is not None]
     children = tuple(_row(at, child, found, listed) for at, child in below)
-    sized = [p for p in module.parameters() if not is_lazy(p)]
-    total, trainable = sum(p.numel() for p in sized), sum(p.numel() for p in sized if p.requires_grad)
-    buffers = sum(b.numel() for b in module.buffers() if not is_lazy(b))
+    own = list(module.parameters())
+    total, trainable = sum(p.numel() for p in own), sum(p.numel() for p in own if p.requires_grad)
+    buffers = sum(b.numel() for b in module.buffers())
     cost, cls = found.get(path, Cost()), parts_of(type(module))[0].__name__
     shared = first if first != path else ""
     sums = (total, trainable, total - trainable, buffers, cost.flops, cost.memory, cost.calls)
