@@ -129,7 +129,7 @@ def test_what_cannot_be_counted(model: nn.Module, error: type[Exception], text: 
 def test_a_scripted_model_takes_no_hooks() -> None:
     traced = torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2))
     with pytest.raises(
-        zoo.NotApplicableError, match="a TopLevelTracedModule takes no hooks, so nothing can be counted"
+        zoo.NotApplicableError, match="a RecursiveScriptModule takes no hooks, so nothing can be counted"
     ):
         costs(traced, (torch.zeros(1, 2),))
 

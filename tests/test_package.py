@@ -46,6 +46,7 @@ ORDER = [
     "carrying",
     "factory",
     "differences",
+    "tables",
     "summaries",
     "grouping",
     "listing",

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from .registry import Registry as Registry
     from .spec import Spec as Spec
     from .spec import parse as parse
-    from .summaries import Summary as Summary
     from .summaries import summary as summary
+    from .tables import Summary as Summary
     from .walker import select as select
 
 _HOMES = {
@@ -80,7 +80,8 @@ _HOMES = {
     "listing": "describe list_archs list_modifiers list_plugins list_variants",
     "registry": "Registry",
     "spec": "Spec parse",
-    "summaries": "Summary summary",
+    "summaries": "summary",
+    "tables": "Summary",
     "walker": "select",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
