@@ -96,6 +96,12 @@ def test_wrong_rules(rules: Any, error: type[Exception], text: str) -> None:
 DECAYS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ("simple", {"lr": 1.0, "layer_decay": 2}, zoo.OptionError, "layer_decay=2; expected a number above 0 and up to 1"),
     ("simple", {"layer_decay": 0.5}, zoo.OptionError, "layer_decay scales a learning rate; give the one of the last"),
+    (
+        "resnet18(features_only=True)",
+        {"lr": 1.0, "layer_decay": 0.5},
+        zoo.NotApplicableError,
+        "'resnet18' says nothing about the order of its layers",
+    ),
     (Net, {"lr": 1.0, "layer_decay": 0.5}, zoo.NotApplicableError, "this Net, which isn't of an arch of the zoo, says"),
 ]
 
@@ -105,6 +111,12 @@ def test_wrong_decays(made: Any, options: dict[str, Any], error: type[Exception]
     with pytest.raises(error) as caught:
         zoo.param_groups(zoo.create(made) if isinstance(made, str) else made(), **options)
     assert str(caught.value).startswith(text)
+
+
+def test_a_spec_has_no_parameters_yet() -> None:
+    with pytest.raises(zoo.OptionError) as caught:
+        zoo.param_groups("resnet18")  # type: ignore[arg-type]
+    assert str(caught.value) == "param_groups takes a live model, not str; zoo.create makes one"
 
 
 def test_frozen_ones_are_left_out_and_tied_ones_stand_once() -> None:

@@ -185,6 +185,11 @@ MISFITS = [
         f"a Conv2d with in_channels=1 would fit{USUAL}",
     ),
     (
+        "resnet18",
+        (8, 3, 64, 64),
+        f"'conv1' (Conv2d) wants 4 dimensions, the batch first, but [1, 8, 3, 64, 64] arrives{USUAL}",
+    ),
+    (
         "vit_tiny_patch16_224",
         (3, 225, 224),
         "a forward fails at 'patch_embed' (PatchEmbed), where [1, 3, 225, 224] arrived: "

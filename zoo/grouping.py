@@ -64,6 +64,8 @@ def param_groups(
     arch declares no order; OptionError for what isn't a rule.
     """
     model = getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"param_groups takes a live model, not {type(model).__name__}; zoo.create makes one")
     named = list(_named(model))
     meant = [({**defaults, **options}, ids) for options, ids in _resolved(model, rules or {}, named)]
     layers = {} if layer_decay is None else _layers(model, layer_decay, [options for options, _ in meant], registry)
@@ -100,10 +102,11 @@ def layer_order(model: nn.Module, *, registry: Registry | None = None) -> dict[s
     Raises NotApplicableError where it says nothing.
     """
     arch = arch_of(model, registry)
-    if arch is None or arch.order is None:
+    found = dict(arch.order(model)) if arch and arch.order else {}
+    if not found:
         whose = f"'{arch.name}'" if arch else f"this {type(model).__name__}, which isn't of an arch of the zoo,"
         raise NotApplicableError(f"{whose} says nothing about the order of its layers")
-    return dict(arch.order(model))
+    return found
 
 
 Named = Sequence[tuple[str, nn.Parameter, type]]

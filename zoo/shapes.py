@@ -48,6 +48,9 @@ def explained(model: nn.Module, error: Exception, lead: str = "", causes: bool =
         trace = trace.tb_next
     name = f"'{place}' ({type(module).__name__})" if place else f"the model itself ({type(module).__name__})"
     shapes = ", ".join(str(list(tensor.shape)) for tensor in arrived[:2])
+    if isinstance(module, nn.modules.conv._ConvNd) and arrived and arrived[0].ndim != len(module.kernel_size) + 2:
+        wants, why = len(module.kernel_size) + 2, _USUAL if causes else ""
+        return ShapeError(f"{lead}{name} wants {wants} dimensions, the batch first, but {shapes} arrives{why}")
     for kind, attribute, dim in _FIXED:
         if isinstance(module, kind) and arrived and arrived[0].ndim > 1:
             wants, got = getattr(module, attribute), arrived[0].shape[dim]
