@@ -53,9 +53,19 @@ def expected(found: list[Block], at: int) -> str | None:
     return following[0].code if following and following[0].language == "text" else None
 
 
+def assert_printed(printed: str, wanted: str, where: str) -> None:
+    """Letter by letter, but for what stands behind ≈: training is not the same on every machine to the last digit."""
+    about = re.compile(r"≈ (\d+\.\d+)")
+    assert about.sub("≈", printed) == about.sub("≈", wanted), where
+    numbers = [[float(number) for number in about.findall(text)] for text in (printed, wanted)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.05), where
+
+
 @pytest.mark.parametrize("doc", DOCS)
-def test_python_blocks_run_and_print_what_is_shown(doc: str) -> None:
+def test_python_blocks_run_and_print_what_is_shown(doc: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one namespace for each document, in order. Files are left to the test that installs them."""
+    monkeypatch.chdir(tmp_path)  # plots are saved
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     found = blocks(doc)
     namespace: dict[str, Any] = {"__name__": doc}
     for at, block in enumerate(found):
@@ -66,7 +76,7 @@ def test_python_blocks_run_and_print_what_is_shown(doc: str) -> None:
             # Newlines in front, so that a traceback has the document's own line numbers.
             exec(compile("\n" * block.line + block.code, doc, "exec"), namespace)
         if (wanted := expected(found, at)) is not None:
-            assert printed.getvalue() == wanted, f"{doc}, line {block.line}"
+            assert_printed(printed.getvalue(), wanted, f"{doc}, line {block.line}")
         else:
             assert printed.getvalue() == "", f"{doc}, line {block.line}: prints, and no output is shown"
 

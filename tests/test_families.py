@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import zoo
-from zoo.factory import layer_order
+from zoo.grouping import layer_order
 
 # Millions of parameters, as timm's results tables have them.
 PUBLISHED = {
@@ -296,5 +296,5 @@ def test_the_order_of_layers_is_timms_own() -> None:
     assert [by_layer[i + 1] for i in range(11)] == [{f"blocks.{i}"} for i in range(11)]
     assert by_layer[12] == {"blocks.11", "norm"}, "the last norm goes with the last block"
     assert (max(by_layer), by_layer[13]) == (13, {"head"})
-    with pytest.raises(zoo.ZooError, match="'simple' says nothing about the order of its layers"):
-        layer_order(zoo.create("simple"))
+    with pytest.raises(zoo.NotApplicableError, match="this Linear, which isn't of an arch of the zoo, says nothing"):
+        layer_order(torch.nn.Linear(1, 1))

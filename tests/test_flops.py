@@ -81,6 +81,13 @@ def test_the_model_is_not_touched() -> None:
     handle.remove()
 
 
+def test_a_list_of_modules_has_what_its_elements_did() -> None:
+    found = costs(zoo.create("convnet(4, depth=2)"), (torch.zeros(1, 3, 8, 8),))
+    blocks = [2 * 64 * 9 * 3 * 4, 2 * 16 * 9 * 4 * 8]
+    assert [found[path].flops for path in ("blocks.0", "blocks.1", "blocks")] == [*blocks, sum(blocks)]
+    assert (found["blocks"].calls, found["blocks"].memory) == (0, (4 * 64 + 4 * 64 + 8 * 16 + 8 * 16) * 4)
+
+
 class NeedsNumbers(nn.Module):
     """A forward that asks for a value, which no tensor on meta has."""
 
@@ -95,6 +102,36 @@ class NeedsNumbers(nn.Module):
 def test_what_cannot_run_on_meta_runs_with_the_real_weights() -> None:
     model = NeedsNumbers()
     assert flops_by_path(model, (torch.zeros(1, 4),)) == {"": 32, "linear": 32}
+
+
+class Uncopyable(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+        self.source = (i for i in range(3))
+
+
+REFUSED: list[tuple[Any, type[Exception], str]] = [
+    (Uncopyable(), zoo.NotApplicableError, "this Uncopyable can't be copied, so nothing runs on it: cannot pickle"),
+    (nn.Sequential(nn.LazyLinear(2)), zoo.NotApplicableError, "this Sequential gets its sizes at its first forward"),
+    (nn.Bilinear(2, 2, 2), zoo.ShapeError, "a forward fails at the model itself (Bilinear)"),
+]
+
+
+@pytest.mark.parametrize(("model", "error", "text"), REFUSED)
+def test_what_cannot_be_counted(model: nn.Module, error: type[Exception], text: str) -> None:
+    with pytest.raises(error) as caught:
+        costs(model, (torch.zeros(1, 2),))
+    assert str(caught.value).startswith(text)
+    assert "usual causes" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+def test_a_scripted_model_takes_no_hooks() -> None:
+    traced = torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2))
+    with pytest.raises(
+        zoo.NotApplicableError, match="a RecursiveScriptModule takes no hooks, so nothing can be counted"
+    ):
+        costs(traced, (torch.zeros(1, 2),))
 
 
 def test_attention_is_counted_where_torch_would_take_its_fast_path() -> None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .factory import create as create
     from .factory import modify as modify
     from .factory import spec_of as spec_of
+    from .grouping import param_groups as param_groups
     from .hookspecs import hookimpl as hookimpl
     from .info import Change as Change
     from .info import Changes as Changes
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
     from .registry import activations as activations
     from .spec import Spec as Spec
     from .spec import parse as parse
+    from .summaries import summary as summary
+    from .tables import Summary as Summary
     from .walker import select as select
 
 _HOMES = {
@@ -75,12 +78,15 @@ _HOMES = {
     "blueprint": "functions_of",
     "braces": "expand",
     "factory": "create modify spec_of",
+    "grouping": "param_groups",
     "hookspecs": "hookimpl",
     "info": "Change Changes sites_of width_of",
     "layers": "Layer",
     "listing": "describe list_archs list_modifiers list_plugins list_variants",
     "registry": "Registry activations",
     "spec": "Spec parse",
+    "summaries": "summary",
+    "tables": "Summary",
     "walker": "select",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -47,11 +47,19 @@ def list_(kind: str | None, glob: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("spec")
+@click.option("--summary", is_flag=True, help="A table of modules: output shapes, parameters, FLOPs, activations.")
+@click.option("--depth", type=click.IntRange(0), help="With --summary: print no deeper than this.")
 @click.option("--json", "as_json", is_flag=True, help="One object.")
-def show(spec: str, as_json: bool) -> None:
+def show(spec: str, summary: bool, depth: int | None, as_json: bool) -> None:
     """A model: its parts, what its modifiers changed, parameters and sites. Nothing is downloaded or computed."""
     import zoo
 
+    if depth is not None and not summary:
+        raise click.UsageError("--depth goes with --summary")
+    if summary:
+        found = zoo.summary(spec, depth=depth)
+        _echo_json(found.to_dict()) if as_json else _echo_lines(str(found).split("\n"))
+        return
     model = zoo.create(spec, device="meta")
     changes = zoo.changes(model)
     data: dict[str, Any] = {

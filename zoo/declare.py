@@ -39,7 +39,7 @@ class Arch:
     sample: shape of one input without the batch dimension, or a function `model -> arguments` of a forward.
     width: a function of the model that gives the number of pooled features in front of the head.
     order: a function of the model that gives each parameter's layer, counted from the input, for learning rates that
-        fall from layer to layer.
+        fall from layer to layer; nothing where it can't say.
     recipe: a function of the built model that gives a text, which the family's `rebuild` turns into the same arch
         without opening a file or the network. For archs whose name points outside: `hf-hub:…`, `darknet:"net.cfg"`.
     """
@@ -107,6 +107,7 @@ def arch(
     sites: Sites | Callable[[Any], Sites] | None = None,
     sample: Sample | None = None,
     examples: Sequence[str] = (),
+    order: Callable[[Any], Mapping[str, int]] | None = None,
 ) -> Callable[[Callable[..., Any]], Arch]:
     """Declare a function that builds a module as an arch.
 
@@ -120,7 +121,8 @@ def arch(
     def declare(build: Callable[..., Any]) -> Arch:
         called = name or build.__name__
         _check(called, "arch", build)
-        return Arch(called, build, dict(sites or {}) if not callable(sites) else sites, sample, tuple(examples))
+        named = dict(sites or {}) if not callable(sites) else sites
+        return Arch(called, build, named, sample, tuple(examples), order=order)
 
     return declare
 

@@ -169,13 +169,16 @@ def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
         return _try_out(plan, blueprint)
 
 
-def layer_order(model: nn.Module, *, registry: Registry | None = None) -> dict[str, int]:
-    """Each parameter's layer, counted from the input, as the model's arch has it; ZooError where it says nothing."""
-    spec = spec_of(model)
-    found = None if spec.arch.name.startswith("?") else (registry or default_registry()).base(spec.base.arch).value
-    if not isinstance(found, Arch) or found.order is None:
-        raise ZooError(f"'{spec.base}' says nothing about the order of its layers")
-    return dict(found.order(model))
+def arch_of(model: nn.Module, registry: Registry | None = None) -> Arch | None:
+    """The arch that a model was made of; None for a model of the user's own, and where the arch's plugin is gone."""
+    info = info_of(model)
+    if info is None or info.spec.arch.name.startswith("?"):
+        return None
+    try:
+        found = (registry or default_registry()).base(info.spec.arch).value
+    except ZooError:
+        return None
+    return found if isinstance(found, Arch) else None
 
 
 def spec_of(model: nn.Module) -> Spec:

@@ -7,7 +7,6 @@ meta, the stand-in borrows the real parameters instead.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,20 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
-from .edits import HOOK_DICTS, users
-from .info import KEY
+from .errors import NotApplicableError
+from .shapes import explained
+from .standins import stand_in
 from .walker import places
-from .wrappers import unwrapped
 
 
 @dataclass
 class Cost:
     """What a module did in one forward of its model, all its calls together and what it calls counted in.
+
+    One that isn't called itself has what its children did.
 
     outputs: the shapes of what its last call gave. flops: as torch.utils.flop_counter has them, two for a multiply and
     add. memory: bytes of what it and the modules in it gave, each tensor once, however many modules pass it on.
@@ -67,7 +67,7 @@ def flops_by_path(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, int
     """The FLOPs of one forward in eval mode at each path, what is inside counted in; `""` is the whole model.
 
     arguments: what the forward takes; tensors may be on any device, and on meta. A shared module has its count under
-    each of its names. The model isn't touched and its hooks don't run. Whatever the forward raises comes through.
+    each of its names. The model isn't touched and its hooks don't run. Raises what `costs` raises.
     """
     with _Passing():
         return {path: cost.flops for path, cost in costs(model, arguments).items()}
@@ -91,8 +91,13 @@ _OF_THE_SAME_SHAPE = frozenset(
 
 
 def costs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, Cost]:
-    """What each module of a model did in one forward in eval mode, by path."""
-    on_meta = all(p.is_meta for p in [*model.parameters(), *model.buffers()])
+    """What each module of a model did in one forward in eval mode, by path.
+
+    Raises NotApplicableError for a model that can't be copied, or whose modules take no hooks; ShapeError where the
+    forward fails, with the module and the sizes; for a model on meta whose forward needs numbers, what torch raises:
+    `needs_memory` tells.
+    """
+    on_meta = all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
     try:
         return _run(stand_in(model, meta=True), arguments, meta=True)
     except Exception as error:
@@ -102,35 +107,9 @@ def costs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, Cost]:
 
 
 def needs_memory(error: Exception) -> bool:
-    """Whether a forward failed for being on the meta device, and not for what would fail anywhere."""
+    """Whether a model or its forward failed for being on the meta device, and not for what would fail anywhere."""
     words = ("meta", "Tensor.item()", "data-dependent", "FakeTensor", "same device", "unallocated")
     return isinstance(error, NotImplementedError) or any(word in str(error) for word in words)
-
-
-def stand_in(model: nn.Module, meta: bool) -> nn.Module:
-    """A copy of a model's modules in eval mode, without users' hooks.
-
-    Its tensors are on meta; or, for what can't run there, the model's own parameters, and copies of the rest.
-    """
-    model = unwrapped(model)
-    memo: dict[int, Any] = {}  # what stands here under an object's id is taken for its copy
-    for _, module in places(model):
-        own = vars(module)
-        memo[id(own.get(KEY))] = own.get(KEY)
-        for hooks in (own[name] for name in HOOK_DICTS if own.get(name)):
-            memo[id(hooks)] = type(hooks)({key: hook for key, hook in hooks.items() if not users(hook)})
-        for value in [*module._parameters.values(), *module._buffers.values(), *own.values()]:
-            if isinstance(value, Tensor) and not is_lazy(value) and id(value) not in memo:
-                memo |= _twin(value, meta)
-    return copy.deepcopy(model, memo).eval()
-
-
-def _twin(tensor: Tensor, meta: bool) -> dict[int, Tensor]:
-    """What stands for a tensor in the copy, under its id; nothing for one to be copied."""
-    if not meta:
-        return {id(tensor): tensor} if isinstance(tensor, nn.Parameter) else {}
-    moved = tensor.detach().to("meta")
-    return {id(tensor): nn.Parameter(moved, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else moved}
 
 
 def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, Cost]:
@@ -143,7 +122,16 @@ def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, 
         count.memory = 0
         for module in model.modules():
             _watch(module, found[id(module)], count)
-        model(*arguments)
+        try:
+            model(*arguments)
+        except Exception as error:
+            if meta and needs_memory(error):
+                raise
+            raise explained(model, error, causes=not isinstance(error, TypeError)) from error
+    for _, module in reversed(list(places(model))):
+        if not (cost := found[id(module)]).calls:  # a ModuleList, say: what its elements did
+            inside = [found[key] for key in {id(child) for child in module.children()}]
+            cost.flops, cost.memory = sum(one.flops for one in inside), sum(one.memory for one in inside)
     return {path: found[id(module)] for path, module in places(model)}
 
 
@@ -163,6 +151,8 @@ def _watch(module: nn.Module, cost: Cost, count: _Count) -> None:
             cost.flops += after[0] - flops
             cost.memory += after[1] - memory
 
+    if isinstance(module, torch.jit.ScriptModule):
+        raise NotApplicableError(f"a {type(module).__name__} takes no hooks, so nothing can be counted in it")
     module.register_forward_pre_hook(enter)
     module.register_forward_hook(leave)
 

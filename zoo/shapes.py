@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ShapeError
-from .flops import stand_in
 from .mixins import parts_of
 from .record import Snapshot
+from .standins import stand_in
 
 # For the layers that fix a size: the attribute that holds it, and the dimension of the input that must match.
 _FIXED: tuple[tuple[type, str, int], ...] = (
@@ -65,8 +65,11 @@ def run_through(model: nn.Module, arguments: tuple[Any, ...], what: str) -> None
         raise explained(model, error, f"{what}: ") from error
 
 
-def explained(model: nn.Module, error: Exception, lead: str = "") -> ShapeError:
-    """What a failed forward says about sizes: the innermost module that was running, what arrived and what it wants."""
+def explained(model: nn.Module, error: Exception, lead: str = "", causes: bool = False) -> ShapeError:
+    """What a failed forward says about sizes: the innermost module that was running, what arrived and what it wants.
+
+    causes: add what it usually is when a model meets an input, rather than an edit.
+    """
     paths = {id(module): path for path, module in model.named_modules()}
     place, module, arrived = "", model, []
     trace: TracebackType | None = error.__traceback__
@@ -79,15 +82,30 @@ def explained(model: nn.Module, error: Exception, lead: str = "") -> ShapeError:
         trace = trace.tb_next
     name = f"'{place}' ({type(module).__name__})" if place else f"the model itself ({type(module).__name__})"
     shapes = ", ".join(str(list(tensor.shape)) for tensor in arrived[:2])
+    if isinstance(module, nn.modules.conv._ConvNd) and arrived and arrived[0].ndim != len(module.kernel_size) + 2:
+        dims, why = len(module.kernel_size) + 2, _USUAL if causes else ""
+        return ShapeError(f"{lead}{name} wants {dims} dimensions, the batch first, but {shapes} arrives{why}")
     for attribute, wants, got in _sizes(module, arrived[0]) if arrived and arrived[0].ndim > 1 else ():
         if wants != got:
-            fits = f"{type(module).__name__} with {attribute}={got}"
-            return ShapeError(
-                f"{lead}{name} wants {attribute}={wants}, but {got} arrive ({shapes}); a {fits} would fit"
-            )
-    reason = str(error).split("\n")[0]
+            fits = f"a {type(module).__name__} with {attribute}={got} would fit{_USUAL if causes else ''}"
+            cure = _cause(module, wants, arrived[0]) or fits
+            return ShapeError(f"{lead}{name} wants {attribute}={wants}, but {got} arrive ({shapes}); {cure}")
+    reason = str(error).split("\n")[0] or type(error).__name__
     came = f", where {shapes} arrived" if shapes else ""
-    return ShapeError(f"{lead}a forward fails at {name}{came}: {reason}")
+    return ShapeError(f"{lead}a forward fails at {name}{came}: {reason}{_USUAL if causes else ''}")
+
+
+_USUAL = "\n  usual causes: an input of another size or other channels than the model was built for, a missing Flatten"
+
+
+def _cause(module: nn.Module, wants: int, arrived: Tensor) -> str:
+    """The cause, where the sizes themselves give it away."""
+    inner = arrived.shape[1:]
+    if isinstance(module, nn.Linear) and len(inner) > 1 and inner.numel() == wants:
+        return f"a Flatten in front is missing: {' × '.join(map(str, inner))} = {wants}"
+    if isinstance(module, nn.modules.conv._ConvNd) and len(inner) > 1 and inner[-1] == wants:
+        return f"the channels stand last in {list(arrived.shape)}; torch wants them behind the batch"
+    return ""
 
 
 def _sizes(module: nn.Module, arrived: Tensor) -> Iterator[tuple[str, Any, Any]]:

@@ -8,6 +8,8 @@ from annotated_types import Ge, Le
 
 import zoo
 
+from ._order import by_block
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -22,7 +24,9 @@ def _sample(model: nn.Module) -> tuple[int, ...]:
     return (model.blocks[0].conv.in_channels, 16, 16)  # type: ignore[index, union-attr]
 
 
-@zoo.arch(sites=_sites, sample=_sample, examples=["convnet", "convnet(channels=16, depth=2, in_chans=1)"])
+@zoo.arch(
+    sites=_sites, sample=_sample, examples=["convnet", "convnet(channels=16, depth=2, in_chans=1)"], order=by_block
+)
 def convnet(
     channels: Size = 32, depth: Annotated[int, Ge(1), Le(4)] = 3, num_classes: Size = 10, in_chans: Size = 3
 ) -> nn.Module:

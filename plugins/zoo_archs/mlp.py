@@ -8,6 +8,8 @@ from annotated_types import Ge, MinLen
 
 import zoo
 
+from ._order import by_block
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -23,7 +25,7 @@ def _sample(model: nn.Module) -> tuple[int, ...]:
     return (model.layers[0].in_features,)  # type: ignore[index, union-attr]
 
 
-@zoo.arch(sites=_sites, sample=_sample, examples=["mlp", "mlp(64, hidden=[32], num_classes=10)"])
+@zoo.arch(sites=_sites, sample=_sample, examples=["mlp", "mlp(64, hidden=[32], num_classes=10)"], order=by_block)
 def mlp(
     in_features: Size = 784, hidden: Annotated[tuple[Size, ...], MinLen(1)] = (512, 512), num_classes: Size = 10
 ) -> nn.Module:

@@ -134,9 +134,11 @@ def width(model: nn.Module) -> int | None:
 
 
 def order(model: nn.Module) -> dict[str, int]:
-    """Each parameter's layer by timm's own group matcher, the finest that it has."""
+    """Each parameter's layer by timm's own group matcher, the finest that it has; empty where it has none."""
     from timm.models import group_parameters
 
+    if not hasattr(model, "group_matcher"):
+        return {}  # built with features_only
     groups = group_parameters(model, model.group_matcher(coarse=False))  # type: ignore[operator]
     return {name: layer for layer, names in enumerate(groups.values()) for name in names}
 

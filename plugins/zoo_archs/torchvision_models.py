@@ -16,6 +16,7 @@ from annotated_types import Ge
 import zoo
 
 from ._names import scan
+from ._order import by_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ def torchvision_family(name: str, source: str | None) -> zoo.Arch | None:
             options.setdefault("init_weights", True)  # what it does anyway, less the warning
         return builder(weights="DEFAULT" if pretrained else None, **options)
 
-    return zoo.Arch(name, build, sites, sample, order=order)
+    return zoo.Arch(name, build, sites, sample, order=by_module)
 
 
 def _check_options(name: str, builder: Callable[..., Any], options: dict[str, Any]) -> None:
@@ -95,12 +96,6 @@ def sites(model: nn.Module) -> dict[str, str | list[str]]:
         if isinstance(getattr(model, "dropout", None), nn.Dropout):
             found["head_drop"] = "dropout"
     return found
-
-
-def order(model: nn.Module) -> dict[str, int]:
-    """Each parameter's layer: the place of its module among those with weights, in torchvision's own order."""
-    layers: dict[str, int] = {}
-    return {name: layers.setdefault(name.rpartition(".")[0], len(layers)) for name, _ in model.named_parameters()}
 
 
 def sample(model: nn.Module) -> tuple[Any, ...]:
