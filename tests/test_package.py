@@ -36,6 +36,7 @@ ORDER = [
     "walker",
     "mixins",
     "edits",
+    "writes",
     "record",
     "promises",
     "blueprint",

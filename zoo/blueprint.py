@@ -21,6 +21,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .info import Change, Info, attach
+from .options import called
 from .walker import places
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _draw(arch: Arch, spec: Spec, options: Mapping[str, Any]) -> Blueprint:
     def build(device: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
         with torch.random.fork_rng(devices=[]), torch.device(device), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they come again when the model itself is built
-            model = introduce(arch, arch.build(**options), spec)
+            model = introduce(arch, called(arch.build, options), spec)
             return model, sample_input(model, arch.sample)
 
     for device in ("meta", "cpu"):

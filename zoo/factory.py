@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .apply import Step, apply_steps
-from .blueprint import Blueprint, Trace, device_of, draw, introduce
+from .blueprint import Blueprint, Trace, device_of, draw, introduce, sample_input
 from .carrying import carry
 from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
 from .info import Changes, Info, changes, info_of
-from .optimizers import Saved, as_list, follow, named
-from .options import bind, check, from_keywords, no_option, options_of, signature
+from .optimizers import Saved, as_list, follow, frozen, named
+from .options import bind, called, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
 from .registry import Registry, default_registry
 from .shapes import run_through
@@ -108,7 +108,7 @@ def modify(
     copy: leave the original alone.
 
     Returns the model; it is a new object only where the root itself was replaced. When anything raises, model and
-    optimizers are as they were before the call (but for what a modifier wrote into tensors).
+    optimizers are as they were before the call.
     """
     registry = registry or default_registry()
     given, model = model, getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
@@ -127,10 +127,11 @@ def modify(
         blueprint = _blueprint_of(info, registry)
         target = copying.deepcopy(model) if copy else model
         start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
+        cold = frozen(old)
         result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
         try:
             if optimizers:
-                follow(optimizers, old, named(result), group)
+                follow(optimizers, old, named(result), group, cold)
         except BaseException:
             start.restore()
             for one in saved:
@@ -199,7 +200,7 @@ def _variant_plan(
 
 def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None:
     """Options that no spec can hold still have to be options of the arch."""
-    options = {o.name: o for o in options_of(arch.build)}
+    options = {o.name: o for o in options_of(arch.build) if not o.many}
     variadic = any(o.variadic for o in options.values())
     shown = signature(arch.name, arch.build)
     for name, value in rest.items():
@@ -236,7 +237,7 @@ def _sources(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
 def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
     """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
     with _archs_word(plan), torch.device(device) if device else nullcontext():
-        return plan.arch.build(**plan.options, **sources)
+        return called(plan.arch.build, {**plan.options, **sources})  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -279,7 +280,10 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
             done = changes(made)
             # Numbers and activations always fit; layers with weights may not.
             if blueprint.trace and any(change.added or change.removed for change in done):
-                run_through(made, blueprint.arguments or (), str(plan.spec))
+                # A stem that took other channels and stayed is no misfit: the variant's own sample has them too.
+                rechanneled = any(change.what == "in_channels" for change in done)
+                own = sample_input(made, plan.arch.sample) if rechanneled else blueprint.arguments
+                run_through(made, own or (), str(plan.spec))
             return done
     finally:
         start.restore()

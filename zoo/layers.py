@@ -8,10 +8,11 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import OptionError, UnknownNameError
-from .values import Call, Value
+from .values import Call, Value, layer_calls
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,11 +38,7 @@ class Layer:
 
     @classmethod
     def _of(cls, call: Call, table: LayerTable) -> Layer:
-        if call.name not in table:
-            near = difflib.get_close_matches(call.name, table, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else "; the layers are torch.nn's and those of plugins"
-            raise UnknownNameError(f"no layer '{call.name}'{hint}")
-        made = table[call.name]
+        made = _found(call, table)
         args = [cls.bind(v, table) for k, v in call.args if k is None]
         options = {k: cls.bind(v, table) for k, v in call.args if k is not None}
 
@@ -76,6 +73,49 @@ class Layer:
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+
+@dataclass(frozen=True)
+class Template:
+    """A layer of a spec in which words stand for numbers that come later: `Sequential(Conv2d(in, out, 3), ReLU())`.
+
+    The type of a modifier's option that takes one. `table` holds the layers that it names.
+    """
+
+    call: Call
+    table: LayerTable
+
+    @classmethod
+    def bind(cls, value: Value, table: LayerTable) -> Any:
+        """The template that a value is; UnknownNameError for a layer that isn't in the table."""
+        if not isinstance(value, Call):
+            return value
+        return cls(value, {call.name: _found(call, table) for call in layer_calls(value)})
+
+    def build(self, **numbers: Any) -> nn.Module:
+        """A fresh module with these numbers for the words of their names; OptionError where torch refuses it."""
+        layer: Layer = Layer.bind(_filled(self.call, numbers), self.table)
+        return layer.build()
+
+    def __str__(self) -> str:
+        return str(self.call)
+
+
+def _filled(value: Value, numbers: Mapping[str, Any]) -> Value:
+    """A value with every word that is a name of a number replaced by it."""
+    if isinstance(value, Call):
+        return replace(value, args=tuple((key, _filled(item, numbers)) for key, item in value.args))
+    if isinstance(value, tuple):
+        return type(value)(_filled(item, numbers) for item in value)
+    return numbers.get(value, value) if isinstance(value, str) else value
+
+
+def _found(call: Call, table: LayerTable) -> Callable[..., Any]:
+    if call.name not in table:
+        near = difflib.get_close_matches(call.name, table, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else "; the layers are torch.nn's and those of plugins"
+        raise UnknownNameError(f"no layer '{call.name}'{hint}")
+    return table[call.name]
 
 
 def _built(value: Any) -> Any:
