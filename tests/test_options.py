@@ -14,7 +14,7 @@ from torch import nn
 
 import zoo
 from zoo.info import info_of
-from zoo.layers import torch_layers
+from zoo.layers import layer_table
 from zoo.options import Bound, bind
 
 Size = Annotated[int, Ge(1)]
@@ -107,7 +107,7 @@ def plain(value: Any) -> Any:
 
 
 def bound(function: Callable[..., Any], args: str) -> Bound:
-    return bind(zoo.parse(f"f({args})").arch, function, 0, torch_layers)
+    return bind(zoo.parse(f"f({args})").arch, function, 0, layer_table)
 
 
 # -- canonical forms: (text, canonical) -------------------------------------------------------------------------------

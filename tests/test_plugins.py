@@ -193,7 +193,7 @@ FAILING = [
         "no docstring",
         "import zoo\n@zoo.modifier\ndef m(model): return model",
         "",
-        "PluginError: modifier 'm' needs a doc",
+        "modifier 'm' needs a doc",
     ),
     (
         "an error in a hook",

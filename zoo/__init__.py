@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .errors import NotApplicableError as NotApplicableError
     from .errors import OptionError as OptionError
     from .errors import PluginError as PluginError
+    from .errors import PluginWarning as PluginWarning
     from .errors import ShapeError as ShapeError
     from .errors import SpecError as SpecError
     from .errors import UnknownNameError as UnknownNameError
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .listing import list_variants as list_variants
     from .mixins import Mixin as Mixin
     from .registry import Registry as Registry
+    from .registry import activations as activations
     from .spec import Spec as Spec
     from .spec import parse as parse
     from .walker import select as select
@@ -67,8 +69,8 @@ _HOMES = {
     "carrying": "Report carry",
     "differences": "diff verify",
     "edits": "add become insert_after insert_before remove replace unbecome",
-    "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError ShapeError SpecError "
-    "UnknownNameError ZooError",
+    "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning ShapeError "
+    "SpecError UnknownNameError ZooError",
     "blueprint": "functions_of",
     "braces": "expand",
     "factory": "create modify spec_of",
@@ -76,7 +78,7 @@ _HOMES = {
     "info": "Change changes sites_of width_of",
     "layers": "Layer Template",
     "listing": "describe list_archs list_modifiers list_plugins list_variants",
-    "registry": "Registry",
+    "registry": "Registry activations",
     "spec": "Spec parse",
     "walker": "select",
 }

@@ -19,6 +19,7 @@ from .info import Change, Info, attach, info_of
 from .options import Bound, Option, called, options_of, takes_where
 from .promises import broken_promise
 from .record import Snapshot, brief, compare
+from .registry import Registry, at_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One modifier of a spec with its options bound; `place` says which part of which spec it is."""
+    """One modifier of a spec with its options bound.
+
+    place: which part of which spec it is; registry: where the modifier came from.
+    """
 
     modifier: Modifier
     bound: Bound
     owner: str
     place: str
+    registry: Registry | None = None
 
 
 def apply_steps(
@@ -101,7 +106,8 @@ def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str
 
 def _call(step: Step, model: nn.Module) -> Any:
     try:
-        return called(step.modifier.apply, step.bound.values, model)
+        with at_work(step.registry):
+            return called(step.modifier.apply, step.bound.values, model)
     except NoEffectError as error:
         if _wrote_selector(step):
             raise

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import click
 
-from .errors import ZooError
+from .commands import Commands, installed, printable
 
 KINDS = ("archs", "modifiers", "variants", "plugins")
 
 
-class _Commands(click.Group):
-    """Prints a ZooError in a line or a few, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ZooError as error:
-            click.echo(f"zoo: {printable(str(error))}", err=True)
-            ctx.exit(1)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="plugzoo", prog_name="zoo")
 def main() -> None:
     """A model zoo in which one line of text is a model."""
@@ -45,7 +36,7 @@ def list_(kind: str | None, glob: str, as_json: bool) -> None:
     elif kind == "archs":
         _echo_lines(row["name"] for row in rows["archs"])
     elif kind:
-        _table(rows[kind])
+        _table(_plugin_rows(rows[kind]) if kind == "plugins" else rows[kind])
     else:
         _overview(rows)
 
@@ -104,22 +95,43 @@ def diff_(a: str, b: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One array of objects, each with a name.")
 @click.option("-v", "--verbose", is_flag=True, help="With the traceback of each plugin that failed.")
 def plugins(as_json: bool, verbose: bool) -> None:
-    """The plugins that were found: distribution and version, status, and why one failed."""
-    rows = _rows("plugins")
+    """The plugins that were found: what they contribute, how long their import took, and why one failed.
+
+    An import that brings torch in says so: it makes every listing slow.
+    """
+    from .listing import list_plugins
+
+    rows = [asdict(plugin) for plugin in list_plugins(registry=installed())]
     if as_json:
         _echo_json(rows)
         return
-    _table(rows)
+    _table(_plugin_rows(rows))
     if verbose:
-        _echo_lines(line for row in rows if row["traceback"] for line in ("", row["name"], row["traceback"]))
+        for row in rows:
+            _echo_lines(["", f"{row['name']} of {row['distribution']}: {row['source']}", *row["warnings"]])
+            _echo_lines([row["traceback"]] if row["traceback"] else [])
+
+
+@main.command("new-plugin")
+@click.argument("name")
+@click.option("--arch", is_flag=True, help="With an arch.")
+@click.option("--modifier", is_flag=True, help="With a modifier; so it is without --arch, too.")
+@click.option("--into", default=".", type=click.Path(path_type=Path), help="The folder that the package's comes into.")
+def new_plugin_(name: str, arch: bool, modifier: bool, into: Path) -> None:
+    """A new plugin: a package NAME, such as zoo-acme, that installs and passes its tests, to start from."""
+    from .scaffold import new_plugin
+
+    made = new_plugin(name, into, arch=arch, modifier=modifier, registry=installed())
+    files = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
+    _echo_lines([f"{made}", *(f"  {file}" for file in files), ""])
+    _echo_lines([f'next: cd {shlex.quote(str(made))} && pip install -e ".[test]" && pytest'])
 
 
 def _rows(kind: str) -> list[dict[str, Any]]:
     """One object for each thing of a kind."""
     from . import listing
-    from .registry import default_registry
 
-    registry = default_registry()
+    registry = installed()
     if kind == "archs":
         return [{"name": name} for name in listing.list_archs()]
     if kind == "modifiers":
@@ -138,7 +150,20 @@ def _overview(rows: dict[str, list[dict[str, Any]]]) -> None:
     for kind in KINDS[1:]:
         if rows[kind]:
             click.echo(f"\n{kind}")
-            _table(rows[kind])
+            _table(_plugin_rows(rows[kind]) if kind == "plugins" else rows[kind])
+
+
+def _plugin_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The columns of plugins that fit a terminal; the rest is in `--json` and behind `-v`."""
+    return [
+        {
+            **{name: row[name] for name in ("name", "distribution", "version", "status", "module")},
+            "import": f"{1e3 * row['seconds']:.0f} ms{', torch' if row['torch'] else ''}",
+            "contributes": "; ".join(f"{kind}: {', '.join(names)}" for kind, names in row["contributes"].items()),
+            "reason": row["reason"],
+        }
+        for row in rows
+    ]
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> None:
@@ -151,7 +176,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         click.echo("none")
         return
-    columns = [c for c in rows[0] if c not in ("traceback", "seconds", "torch", "owner")]
+    columns = [c for c in rows[0] if c != "owner" and any(row[c] for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -166,9 +191,5 @@ def _echo_json(data: Any) -> None:
 
 
 def _echo_lines(lines: Iterable[str]) -> None:
-    click.echo("\n".join(printable(line) for line in lines))
-
-
-def printable(text: str) -> str:
-    """Text with what would steer a terminal made visible: names and reasons come from strangers' packages."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    for line in lines:
+        click.echo(printable(line))

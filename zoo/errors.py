@@ -35,6 +35,10 @@ class PluginError(ZooError):
     """A plugin declares the wrong thing, or a modifier broke one of the promises that all modifiers make."""
 
 
+class PluginWarning(UserWarning):
+    """A plugin that was told of a built model failed; the model is well."""
+
+
 class CheckpointError(ZooError):
     """A file of weights can't be read, or doesn't belong to the model."""
 

@@ -28,6 +28,7 @@ from .record import Snapshot
 from .registry import Registry, default_registry
 from .shapes import run_through
 from .spec import Spec, parse
+from .telling import tell
 from .values import Call
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ def create(
         report = carry(model, weights, strict=strict)
         if not report.exact:
             warnings.warn(f"weights for '{plan.spec}': {report}", stacklevel=2)
-    return model if meta and dtype is None else model.to(device=device, dtype=dtype)
+    if not meta or dtype is not None:
+        model = model.to(device=device, dtype=dtype)
+    tell(registry, model, plan.spec)
+    return model
 
 
 def modify(
@@ -219,7 +223,7 @@ def _steps(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Step,
             bound = bind(replace(call, name=found.name), found.value.apply, 1, lambda: registry.layers)
         except ZooError as error:
             raise located(error, place) from None
-        steps.append(Step(found.value, bound, found.plugin.owner, place))
+        steps.append(Step(found.value, bound, found.plugin.owner, place, registry))
     return tuple(steps)
 
 

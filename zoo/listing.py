@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from .declare import Arch
 from .errors import UnknownNameError, ZooError
+from .layers import shown_call
 from .loader import Plugin
+from .names import Offers, Owned
 from .options import EMPTY, options_of, signature
-from .registry import Owned, Registry, default_registry
+from .registry import Registry, default_registry
 from .spec import parse
 
 
@@ -58,8 +61,12 @@ def list_modifiers(*, registry: Registry | None = None) -> list[str]:
 
 
 def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
-    """The plugins that were found, with status (`ok`, `failed`, `disabled`) and reason."""
-    return list((registry or default_registry()).plugins)
+    """The plugins that were found, with status (`ok`, `failed`, `disabled`), reason, and what each contributes."""
+    from .commands import plugin_commands  # here, since it takes click, and most programs have no use for it
+
+    registry = registry or default_registry()
+    plugin_commands(registry)
+    return list(registry.plugins)
 
 
 def list_variants(arch: str | None = None, *, registry: Registry | None = None) -> list[Variant]:
@@ -92,12 +99,18 @@ def summarised(whats: Sequence[str]) -> str:
 
 
 def describe(name: str, *, registry: Registry | None = None) -> Described:
-    """An arch's or a modifier's options with types and defaults, documentation, examples, owner and version."""
+    """An arch's or a modifier's options with types and defaults, documentation, examples, owner and version.
+
+    The same of a layer or an activation that a plugin adds.
+    """
     registry = registry or default_registry()
     try:
         found: Owned[Any] = registry.modifier(name)
-        function, skip, kind = found.value.apply, 1, "modifier"
+        return _described("modifier", found, found.value.apply, 1)
     except UnknownNameError as unknown:
+        for offers in map(registry.offers, ("layer", "activation")):
+            if made := offers.find(name):
+                return _maker(offers, made)
         try:
             spec = parse(name)
             if spec.parts:
@@ -106,10 +119,13 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
         except ZooError:
             known = [*registry.arch_names(), *(n for n, _ in registry.modifiers())]
             raise registry.unknown("arch or modifier", name, known) from unknown
-        if not isinstance(found.value, Arch):
-            doc = f"A named variant: {found.value}"
-            return Described(found.name, "variant", found.owner, found.plugin.version, (), found.name, doc, ())
-        function, skip, kind = found.value.build, 0, "arch"
+    if not isinstance(found.value, Arch):
+        doc = f"A named variant: {found.value}"
+        return Described(found.name, "variant", found.owner, found.plugin.version, (), found.name, doc, ())
+    return _described("arch", found, found.value.build, 0)
+
+
+def _described(kind: str, found: Owned[Any], function: Callable[..., Any], skip: int) -> Described:
     options = tuple(
         {"name": o.name, "type": o.type} | ({} if o.default is EMPTY else {"default": o.default})
         for o in options_of(function, skip)
@@ -117,3 +133,10 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
     shown = signature(found.name, function, skip)
     version, doc = found.plugin.version, found.value.doc
     return Described(found.name, kind, found.owner, version, options, shown, doc, found.value.examples)
+
+
+def _maker(offers: Offers, found: Owned[Any]) -> Described:
+    """A layer or an activation of a plugin. Imports what makes it."""
+    maker = offers[found.name]
+    doc, version = inspect.getdoc(maker) or "", found.plugin.version
+    return Described(found.name, offers.kind, found.owner, version, (), shown_call(found.name, maker), doc, ())

@@ -12,12 +12,19 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
+from importlib.metadata import Distribution, EntryPoint
 from types import ModuleType
+
+from .errors import PluginError
 
 OWN = "plugzoo"  # the distribution whose names no other can take over
 RESERVED_OWNERS = ("zoo", "timm", "torchvision")  # what stands in front of its names
+LONGEST_REASON = 1000
+MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class Plugin:
 
     name: the entry point's; distribution, version: the installed package it came with; module: what was imported.
     owner: what stands in front of a name to say whose it is. status: `ok`, `failed` or `disabled`, with the reason.
+    seconds: what its import took; torch: whether that brought torch in. source: the file that it was imported from, or
+    the folder of its metadata where it wasn't. contributes: the names that it declares, by kind. warnings: those that
+    its import gave.
     """
 
     name: str
@@ -38,11 +48,25 @@ class Plugin:
     seconds: float = 0.0
     torch: bool = False
     traceback: str = ""
+    source: str = ""
+    contributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    warnings: tuple[str, ...] = ()
 
     def failed(self, reason: str, error: BaseException | None = None) -> Plugin:
         """The same plugin with status `failed`."""
         text = "".join(traceback.format_exception(error)) if error else ""
-        return replace(self, status="failed", reason=reason, traceback=text)
+        short = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]} …"
+        return replace(self, status="failed", reason=short, traceback=text)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin that was found and not imported yet. `entry` is None where its metadata can't be read."""
+
+    plugin: Plugin
+    entry: EntryPoint | None = None
+    needs: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 def normalise(name: str) -> str:
@@ -50,27 +74,75 @@ def normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def find_plugins() -> list[tuple[Plugin, importlib.metadata.EntryPoint]]:
+def told(error: BaseException) -> str:
+    """An exception in a line: its class and its text, if it can say one."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(it has no text)"
+    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+
+
+def find_plugins() -> list[Found]:
     """The entry points of the group `zoo`, ordered by owner and name, so that `sys.path` decides nothing.
 
-    A distribution that shows twice, as stale editable installs do, counts once.
+    A distribution that shows several times, as stale editable installs do, counts once: the first on the path, as for
+    Python's imports, and of several in one folder the newest.
     """
-    found: dict[tuple[bool, str, str], tuple[Plugin, importlib.metadata.EntryPoint]] = {}
-    for entry in importlib.metadata.entry_points(group="zoo"):
-        distribution, version = _origin(entry)
-        owner = "zoo" if distribution == OWN else distribution
-        plugin = Plugin(entry.name, distribution, version, owner, entry.value)
-        found.setdefault((owner != "zoo", distribution, entry.name), (plugin, entry))
-    return [found[key] for key in sorted(found)]
+    copies: dict[str, list[_Copy]] = {}
+    for dist in importlib.metadata.distributions():
+        try:
+            text = dist.read_text("entry_points.txt") or ""
+            problem = ""
+        except Exception as error:
+            text, problem = "[zoo]", told(error)
+        if "[zoo]" in text:
+            copy = _read(dist, problem)
+            # Without a name nothing says that two are the same.
+            key = copy.name if copy.name != "unknown" else f"unknown {len(copies)}"
+            copies.setdefault(key, []).append(copy)
+    found = [one for several in copies.values() for one in _entries(several)]
+    return sorted(found, key=lambda f: (f.plugin.owner != "zoo", f.plugin.distribution, f.plugin.name, f.plugin.module))
 
 
-def _origin(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    """Distribution and version behind an entry point; a broken installation has metadata without either."""
+@dataclass(frozen=True)
+class _Copy:
+    """What the metadata of one installation say."""
+
+    name: str
+    version: str
+    place: str
+    entries: tuple[EntryPoint, ...] = ()
+    needs: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def _read(dist: Distribution, problem: str) -> _Copy:
+    """The metadata of an installation; a broken one may lack any part of it."""
+    copy = _Copy("unknown", "?", str(dist.locate_file("")), problem=problem)
     try:
-        name, version = entry.dist.name, entry.dist.version  # type: ignore[union-attr]
-    except Exception:
-        return "unknown", "?"
-    return normalise(name) if name else "unknown", version or "?"
+        metadata = dist.metadata
+        if metadata["Name"]:
+            copy = replace(copy, name=normalise(metadata["Name"]))
+        copy = replace(copy, version=metadata["Version"] or "?", needs=tuple(metadata.get_all("Requires-Dist") or ()))
+        return copy if problem else replace(copy, entries=tuple(e for e in dist.entry_points if e.group == "zoo"))
+    except Exception as error:
+        return replace(copy, problem=told(error))
+
+
+def _entries(copies: list[_Copy]) -> list[Found]:
+    """The entry points of one distribution, of which there may be several copies."""
+    here = [copy for copy in copies if copy.place == copies[0].place]
+    copy = max(here, key=lambda copy: [int(part) for part in re.findall(r"\d+", copy.version)])
+    owner = "zoo" if copy.name == OWN else copy.name
+    if copy.problem:
+        plugin = Plugin("?", copy.name, copy.version, owner, "?", source=copy.place)
+        return [Found(plugin.failed(f"its metadata can't be read: {copy.problem}"))]
+    places = tuple(f"{one.version} in {one.place}" for one in copies)
+    return [
+        Found(Plugin(e.name, copy.name, copy.version, owner, e.value, source=copy.place), e, copy.needs, places)
+        for e in dict.fromkeys(copy.entries)
+    ]
 
 
 def load_plugins(disabled: str | None = None) -> list[tuple[Plugin, ModuleType | None]]:
@@ -79,23 +151,106 @@ def load_plugins(disabled: str | None = None) -> list[tuple[Plugin, ModuleType |
     disabled: names of entry points or distributions, comma-separated, or `*` for all that aren't the zoo's own; by
     default the environment variable ZOO_DISABLE_PLUGINS.
     """
+    check_own_package()
     names = os.environ.get("ZOO_DISABLE_PLUGINS", "") if disabled is None else disabled
     off = {name.strip() for name in names.split(",") if name.strip()}
     off |= {normalise(name) for name in off if name != "*"}
-    return [_load(plugin, entry, off) for plugin, entry in find_plugins()]
+    return [_load(found, off) for found in find_plugins()]
 
 
-def _load(plugin: Plugin, entry: importlib.metadata.EntryPoint, off: Iterable[str]) -> tuple[Plugin, ModuleType | None]:
+def check_own_package() -> None:
+    """Raise PluginError where another distribution's `zoo` lies over this one: `import zoo` would give the wrong one.
+
+    analytics-zoo, for one, installs a package of that name.
+    """
+    package = sys.modules[__name__.partition(".")[0]]
+    if not hasattr(package, "_HOMES"):
+        others = sorted(set(importlib.metadata.packages_distributions().get("zoo", ())) - {OWN})
+        raise PluginError(
+            f"`import zoo` gives {package.__file__}, which isn't plugzoo's: another package of that name lies over it. "
+            f"Type: pip uninstall {' '.join(others) or 'analytics-zoo'}; pip install --force-reinstall --no-deps {OWN}"
+        )
+
+
+def _load(found: Found, off: Iterable[str]) -> tuple[Plugin, ModuleType | None]:
+    plugin, entry = found.plugin, found.entry
     if plugin.name in off or plugin.distribution in off or ("*" in off and plugin.distribution != OWN):
         return replace(plugin, status="disabled", reason="by ZOO_DISABLE_PLUGINS"), None
-    had_torch, start = "torch" in sys.modules, time.perf_counter()
-    try:
-        module = entry.load()
-    # SystemExit too: a plugin that calls sys.exit() on import must not end the user's program.
-    except (Exception, SystemExit) as error:
-        return plugin.failed(f"{type(error).__name__}: {error}", error), None
+    if entry is None:
+        return plugin, None
+    if unmet := _unmet(found.needs):
+        return plugin.failed(unmet), None
+    before, start = set(sys.modules), time.perf_counter()
+    module, problem = None, None
+    with kept_quiet() as met:
+        try:
+            module = entry.load()
+        except KeyboardInterrupt:
+            raise
+        # SystemExit too: a plugin that calls sys.exit() on import must not end the user's program.
+        except BaseException as error:
+            problem = error
     took = time.perf_counter() - start
-    plugin = replace(plugin, seconds=took, torch="torch" in sys.modules and not had_torch)
+    plugin = replace(plugin, seconds=took, torch=_brought_torch(module, before), warnings=tuple(met))
+    if problem is not None:
+        stale = f"; its metadata is there {len(found.copies)} times: {', '.join(found.copies)}"
+        return plugin.failed(told(problem) + (stale if len(found.copies) > 1 else ""), problem), None
     if not isinstance(module, ModuleType):
         return plugin.failed(f"the entry point names a {type(module).__name__}; it must name a module"), None
-    return plugin, module
+    return replace(plugin, source=getattr(module, "__file__", None) or plugin.source), module
+
+
+def _unmet(needs: Iterable[str]) -> str:
+    """The requirement on plugzoo that isn't met, if there is one: it says which version of the API a plugin needs."""
+    ours = [text for text in needs if normalise(re.split(r"[^\w.-]", text.strip(), maxsplit=1)[0]) == OWN]
+    if not any(re.search(r"[<>=!~]", text) for text in ours):
+        return ""
+    try:
+        from packaging.requirements import InvalidRequirement, Requirement  # timm brings it, with huggingface_hub
+
+        version = importlib.metadata.version(OWN)
+    except ImportError:  # either of the two isn't there, so nothing can be said
+        return ""
+    for text in ours:
+        try:
+            need = Requirement(text)
+        except InvalidRequirement:
+            continue
+        applies = need.marker is None or need.marker.evaluate({"extra": ""})
+        if applies and not need.specifier.contains(version, prereleases=True):
+            return f"it needs {need.name}{need.specifier}, and this is {OWN} {version}"
+    return ""
+
+
+@contextmanager
+def kept_quiet() -> Iterator[list[str]]:
+    """While a plugin's own code runs: what it prints goes to stderr, and its warnings into the list that this gives.
+
+    So a listing stays what it is, and a program in which warnings are errors keeps its plugins.
+    """
+    met: list[str] = []
+    with warnings.catch_warnings(record=True) as caught, redirect_stdout(sys.stderr):
+        warnings.simplefilter("default")
+        try:
+            yield met
+        finally:
+            met += [f"{told(w.message)} ({w.filename}, line {w.lineno})" for w in caught[:MOST_WARNINGS]]  # type: ignore[arg-type]
+
+
+def _brought_torch(module: object, before: set[str]) -> bool:
+    """Whether an import brought torch in; where that was there already, whether what was imported holds any of it."""
+    if "torch" not in sys.modules or "torch" not in before:
+        return "torch" in sys.modules
+    root = getattr(module, "__name__", "").partition(".")[0]
+    new = [one for name, one in [*sys.modules.items()] if name not in before and name.partition(".")[0] == root]
+    return any(_of_torch(value) for one in (module, *new) for value in [*getattr(one, "__dict__", {}).values()])
+
+
+def _of_torch(value: object) -> bool:
+    """Whether this is a module or a class of torch's, or an instance of one."""
+    try:
+        owner = value if isinstance(value, (ModuleType, type)) else type(value)
+        name = owner.__name__ if isinstance(owner, ModuleType) else owner.__module__
+        return str(name).partition(".")[0] == "torch"
+    except Exception:  # a stranger's metaclass
+        return False

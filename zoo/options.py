@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from .declare import RESERVED, Where
 from .errors import OptionError, PluginError, SpecError
 from .layers import Layer, Template
+from .names import Offers
 from .values import INT_LIMIT, Call, List, Value, format_value, from_python, is_name, layer_calls, sequences_as
 
 EMPTY = inspect.Parameter.empty
@@ -97,7 +98,7 @@ def signature(name: str, function: Callable[..., Any], skip: int = 0) -> str:
     return f"{name}({', '.join(map(str, options_of(function, skip)))})"
 
 
-def bind(call: Call, function: Callable[..., Any], skip: int, layers: Callable[[], Mapping[str, Any]]) -> Bound:
+def bind(call: Call, function: Callable[..., Any], skip: int, layers: Callable[[], Offers]) -> Bound:
     """Match the arguments of a call to a function's options, check each value, and find the canonical form.
 
     layers: gives the table of layers that a value may name. Raises OptionError with the signature.
@@ -160,9 +161,7 @@ def no_option(name: str, key: str, known: Iterable[str], shown: str) -> OptionEr
     return OptionError(f"{name} has no option '{key}'{hint}; its options: {shown}")
 
 
-def check(
-    name: str, key: str, value: Value, option: Option, layers: Callable[[], Mapping[str, Any]], shown: str
-) -> Any:
+def check(name: str, key: str, value: Value, option: Option, layers: Callable[[], Offers], shown: str) -> Any:
     """One value, checked against its option's type; a list or a tuple becomes what the type asks for."""
     wanted = next((kind for kind in (Template, Layer) if _mentions(option.annotation, kind)), None)
     if wanted and isinstance(value, str) and value in layers():

@@ -34,6 +34,8 @@ class Block(nn.Module):
     with checkpoints.
     """
 
+    alpha: Tensor
+
     def __init__(self, layers: Mapping[str, nn.Module], fade: bool = False) -> None:
         super().__init__()
         for name, layer in layers.items():
@@ -47,8 +49,8 @@ class Block(nn.Module):
         if self.fade:
             x = x.clone()  # or a layer that works in place would change the old path as well
         for name, layer in self._modules.items():
-            if not name.startswith("zoo_") and layer is not None:  # what is inserted at the block runs by itself
-                x = layer(x)
+            if not name.startswith("zoo_"):  # what is inserted at the block runs by itself
+                x = layer(x)  # type: ignore[misc]
         return self.alpha * x + (1 - self.alpha) * _as_large(old, x) if self.fade else x
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -213,7 +215,7 @@ class Chain(nn.Module):
             self.link(module)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         iter(self)  # links the blocks, which come without
 
 

@@ -18,7 +18,8 @@ def _stem(model: nn.Module) -> str:
     """The path of the first layer that fixes how many channels come in."""
     from ._chain import channels
 
-    return next(path for path, module in model.named_modules() if not module._modules and channels(module)[0])
+    found = (path for path, module in model.named_modules() if not module._modules and channels(module)[0])
+    return next(found, "0")
 
 
 def _sites(model: nn.Module) -> dict[str, str]:

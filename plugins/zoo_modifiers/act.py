@@ -25,9 +25,9 @@ _WITHIN_NORM = ("EvoNorm2dB0", "EvoNorm2dB1", "EvoNorm2dB2", "EvoNorm2dS0", "Fil
 def act(model: nn.Module, /, name: str, at: zoo.Where = "*") -> nn.Module:
     """Swap every activation for another, by timm's names (`relu`, `silu`, `gelu`, `mish`, `hard_swish`, `prelu`, ...).
 
-    `inplace` stays as it was. Gates (sigmoid, hard sigmoid), as in squeeze-and-excitation, are left alone, unless `at`
-    names their class. A model that also calls an activation as a function, or has one inside a norm's formula, is
-    refused, since it would be swapped by half.
+    Plugins may add more. `inplace` stays as it was. Gates (sigmoid, hard sigmoid), as in squeeze-and-excitation, are
+    left alone, unless `at` names their class. A model that also calls an activation as a function, or has one inside a
+    norm's formula, is refused, since it would be swapped by half.
     """
     terms = [at] if isinstance(at, str) else list(at)
     gates_too = bool(_GATES.intersection(terms))
@@ -57,19 +57,25 @@ def is_activation(module: Any, only: set[str] | None = None) -> bool:
     names = [cls.__name__ for cls in mro if cls.__module__ in _MODULES or cls.__name__ == "GammaAct"]
     if only is not None:
         return not only.isdisjoint(names)
-    return bool(names) and _NO_ACTIVATIONS.isdisjoint(names) and _GATES.isdisjoint(names)
+    if not names:
+        return zoo.activations().made(module)
+    return _NO_ACTIVATIONS.isdisjoint(names) and _GATES.isdisjoint(names)
 
 
 def _layer(name: str) -> Any:
-    """timm's activation of this name."""
+    """timm's activation of this name, which no plugin can take over, or a plugin's."""
     from timm.layers import create_act
 
     known = {**create_act._ACT_LAYER_DEFAULT, **create_act._ACT_LAYER_ME}
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; the names: {', '.join(sorted(known))}"
-        raise zoo.OptionError(f"act: no activation '{name}'{hint}")
-    return create_act.get_act_layer(name)
+    if name in known:
+        return create_act.get_act_layer(name)
+    added = zoo.activations()
+    if name in added:
+        return added[name]
+    names = sorted({*known, *added})
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; the names: {', '.join(names)}"
+    raise zoo.OptionError(f"act: no activation '{name}'{hint}")
 
 
 def _function(name: str) -> Any:
