@@ -221,13 +221,17 @@ def _live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
     return True if True in answers else None if None in answers else False
 
 
+# Numbers that say what a module is, and that no forward needs to read: they are as live as it is.
+_DESCRIPTIVE = ("in_channels", "out_channels", "in_features", "out_features", "in_chans", "num_classes")
+
+
 def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
     holder, _, name = path.rpartition(".")
     if path not in reads:
         # A parameter or buffer of a module that was there, or something that an earlier modifier brought.
         return name in reads[holder] if holder in reads and what in ("values", "requires_grad", "replaced") else None
     noted = reads[path]
-    if what in ("inserted before", "inserted after", "became", "class"):
+    if what in ("inserted before", "inserted after", "became", "class") or what in _DESCRIPTIVE:
         return "forward" in noted
     if what in ("replaced", "removed", "already", "no longer"):
         return any(not name.startswith("_") and name != "training" for name in noted)

@@ -220,7 +220,7 @@ def _reason(problem: ValueError) -> str:
     """What pydantic expected, in a clause."""
     errors = problem.errors() if hasattr(problem, "errors") else []
     reasons = dict.fromkeys(e["msg"].removeprefix("Input should be ").removeprefix("Value error, ") for e in errors)
-    return "expected " + " or ".join(reasons)
+    return "expected " + " or ".join(reasons).replace("an instance of Layer", "a layer")
 
 
 def _is_default(value: Any, option: Option) -> bool:

@@ -1,0 +1,142 @@
+"""The two ends of a model: how many channels come in, how many classes go out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge
+
+import zoo
+
+from ._classifier import classifiers, maker
+from ._copying import topmost
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@zoo.modifier(examples=["num_classes(10)", "num_classes(0)"])
+def num_classes(model: nn.Module, /, n: Annotated[int, Ge(0)], at: zoo.Where = "head") -> nn.Module:
+    """A fresh classifier for n classes on the trunk as it is; with 0 the model gives its features.
+
+    A model of timm gets what timm's own `reset_classifier` makes. Where a classifier has n classes already, it stays.
+    Auxiliary classifiers, as torchvision's GoogLeNet has them, go along.
+    """
+    if getattr(model, "zoo_heads_at", None):
+        raise zoo.NotApplicableError("this model has several heads; heads(name=n) adds one, drop_heads takes one away")
+    own: Any = getattr(model, "num_classes", None)
+    if at == "head" and callable(getattr(model, "reset_classifier", None)) and "head" in zoo.sites_of(model):
+        if own != n:
+            return _by_timm(model, n)
+    else:
+        aux = zoo.sites_of(model).get("aux", ()) if at == "head" else ()
+        for path in dict.fromkeys([*classifiers(model, at, "num_classes"), *aux]):
+            model = _classifier(model, path, n)
+    if isinstance(own, int) and at == "head":
+        model.num_classes = n  # type: ignore[assignment]
+    return model
+
+
+def _by_timm(model: nn.Module, n: int) -> nn.Module:
+    """What `reset_classifier` puts into the model, put there by `zoo.replace`, which keeps hooks and the device."""
+    before = dict(model.named_modules(remove_duplicate=False))
+    model.reset_classifier(n)  # type: ignore[operator]
+    after = dict(model.named_modules(remove_duplicate=False))
+    for path in topmost({path: new for path, new in after.items() if before.get(path, new) is not new}):
+        old, new = before[path], after[path]
+        parent, _, name = path.rpartition(".")
+        setattr(model.get_submodule(parent), name, old)
+        if repr(old) != repr(new) or next(new.parameters(), None) is not None:
+            model = zoo.replace(model, path, new)
+    return model
+
+
+def _classifier(model: nn.Module, path: str, n: int) -> nn.Module:
+    """Another classifier in one place; itself, where it has n classes."""
+    from torch import nn
+
+    old: Any = model.get_submodule(path)
+    none = n == 0 and isinstance(old, nn.Identity)
+    if none or n == getattr(old, "out_features", getattr(old, "out_channels", None)):
+        return zoo.replace(model, path, old)
+    return zoo.replace(model, path, nn.Identity() if n == 0 else maker(old, zoo.width_of(model))(n))
+
+
+@zoo.modifier(examples=["in_chans(1)", "in_chans(4, init=random)"])
+def in_chans(
+    model: nn.Module, /, n: Annotated[int, Ge(1)], init: Literal["timm", "random"] = "timm", at: zoo.Where = "stem"
+) -> nn.Module:
+    """Another number of input channels: the first convolution takes n.
+
+    init: `timm` makes the new weights of the old ones, as timm does when it loads pretrained weights: summed up for one
+        channel, else repeated in turn and scaled, so that the outputs keep their size. `random` draws them anew.
+    """
+    if at == "stem" and "stem" not in zoo.sites_of(model):
+        raise zoo.NotApplicableError(f"this {type(model).__name__} names no stem; say where, as in in_chans(1, at=...)")
+    for path, place in zoo.select(model, at).items():
+        found, conv = _convolution(path, place)
+        had = _image_channels(model, conv)
+        fold = conv.in_channels // had
+        if conv.in_channels != n * fold:
+            _rechannel(conv, had, n, fold, init)
+        conv.in_channels = n * fold
+        for name in _around(found):
+            holder: Any = model.get_submodule(name)
+            for key in ("in_chans", "in_channels"):
+                if vars(holder).get(key) == had and not isinstance(vars(holder)[key], bool):
+                    setattr(holder, key, n)
+    return model
+
+
+def _around(path: str) -> list[str]:
+    """The paths of the modules that hold this one, from the root on."""
+    names = path.split(".")
+    return [".".join(names[:end]) for end in range(len(names))]
+
+
+def _convolution(path: str, place: nn.Module) -> tuple[str, Any]:
+    """The first layer with weights at or inside a place; it has to be a plain convolution."""
+    from torch import nn
+
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    name, conv = next(((n, m) for n, m in place.named_modules() if isinstance(m, kinds)), ("", place))
+    found = f"{path}.{name}".strip(".")
+    if not isinstance(conv, nn.modules.conv._ConvNd) or conv.transposed:
+        met = type(conv).__name__
+        raise zoo.NotApplicableError(f"in_chans needs a convolution at '{found}', where a {met} stands")
+    if conv.groups != 1 or not isinstance(conv._parameters.get("weight"), nn.Parameter):
+        why = "works in groups" if conv.groups != 1 else "computes its weight"
+        raise zoo.NotApplicableError(f"in_chans can't adapt '{found}', a {type(conv).__name__} that {why}")
+    return found, conv
+
+
+def _image_channels(model: nn.Module, conv: Any) -> int:
+    """The channels of the image, of which a stem that folds pixels into channels takes several times as many."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+    sizes = [getattr(model, "in_chans", None), (cfg.get("input_size") or (None,))[0], conv.in_channels]
+    return next(size for size in sizes if isinstance(size, int) and size > 0 and conv.in_channels % size == 0)
+
+
+def _rechannel(conv: Any, had: int, n: int, fold: int, init: str) -> None:
+    import math
+
+    import torch
+    from torch import nn
+
+    old = conv.weight
+    with torch.no_grad():
+        new = _adapted(old.detach(), had, n, fold)
+        if init == "random":
+            nn.init.kaiming_uniform_(new, a=math.sqrt(5))  # what a convolution does when it's made
+    conv.weight = nn.Parameter(new, requires_grad=old.requires_grad)
+
+
+def _adapted(weight: Tensor, had: int, n: int, fold: int) -> Tensor:
+    """Weights (out, fold × had, …) for n channels instead of `had`."""
+    wide = weight.float().reshape(len(weight), fold, had, *weight.shape[2:])
+    if n == 1:
+        wide = wide.sum(dim=2, keepdim=True)
+    else:
+        times = -(-n // had)
+        wide = wide.repeat(1, 1, times, *[1] * (weight.ndim - 2))[:, :, :n] * (had / float(n))
+    return wide.flatten(1, 2).to(weight.dtype)
