@@ -220,7 +220,8 @@ def _reason(problem: ValueError) -> str:
     """What pydantic expected, in a clause."""
     errors = problem.errors() if hasattr(problem, "errors") else []
     reasons = dict.fromkeys(e["msg"].removeprefix("Input should be ").removeprefix("Value error, ") for e in errors)
-    return "expected " + " or ".join(reasons).replace("an instance of Layer", "a layer")
+    words = [reason for reason in reasons if not reason.endswith(" of Layer")]  # the signature says that as well
+    return "expected " + (" or ".join(words) or "a layer")
 
 
 def _is_default(value: Any, option: Option) -> bool:

@@ -73,17 +73,17 @@ def in_chans(
     """
     if at == "stem" and "stem" not in zoo.sites_of(model):
         raise zoo.NotApplicableError(f"this {type(model).__name__} names no stem; say where, as in in_chans(1, at=...)")
-    for path, place in zoo.select(model, at).items():
-        found, conv = _convolution(path, place)
-        had = _image_channels(model, conv)
-        fold = conv.in_channels // had
+    convolutions = [_convolution(path, place) for path, place in zoo.select(model, at).items()]
+    had = {path: _image_channels(model, conv) for path, conv in convolutions}  # before any of them says otherwise
+    for path, conv in convolutions:
+        fold = conv.in_channels // had[path]
         if conv.in_channels != n * fold:
-            _rechannel(conv, had, n, fold, init)
+            _rechannel(conv, had[path], n, fold, init)
         conv.in_channels = n * fold
-        for name in _around(found):
+        for name in _around(path):
             holder: Any = model.get_submodule(name)
-            for key in ("in_chans", "in_channels"):
-                if vars(holder).get(key) == had and not isinstance(vars(holder)[key], bool):
+            for key in ("in_chans", "in_channels", "in_chs"):
+                if type(vars(holder).get(key)) is int and vars(holder)[key] == had[path]:
                     setattr(holder, key, n)
     return model
 
