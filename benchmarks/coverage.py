@@ -1,4 +1,4 @@
-"""Try the four classic modifiers on every arch there is, on the meta device, and write the counts down.
+"""Try modifiers on every arch there is, on the meta device, and write the counts down.
 
     python benchmarks/coverage.py                 # all of timm and torchvision, about 20 minutes on two cores
     python benchmarks/coverage.py 'resnet*'       # some of them
@@ -19,7 +19,18 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-MODS = ("dropout(0.2)", "act(mish)", "bn(eps=1e-4)", "heads(a=3, b=1)")
+MODS = (
+    "dropout(0.2)",
+    "act(mish)",
+    "bn(eps=1e-4)",
+    "heads(a=3, b=1)",
+    "heads(a=3, b=Head(1, hidden=8), default=a)",
+    "num_classes(7)",
+    "in_chans(1)",
+    "switch_act(relu, mish)",
+    "freeze",
+    "reinit([Linear, Conv2d], normal)",
+)
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "coverage.jsonl"
 TABLE = ROOT / "plugins" / "README.md"
@@ -103,7 +114,7 @@ _LIBRARIES = ("timm", "torchvision", "zoo")
 
 def _library(arch: str) -> str:
     return (
-        "torchvision" if arch.startswith("torchvision/") else "zoo" if arch in ("simple", "mlp", "convnet") else "timm"
+        "torchvision" if arch.startswith("torchvision/") else "zoo" if arch in ("simple", "mlp", "convnet", "chain") else "timm"
     )
 
 

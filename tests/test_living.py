@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ class Row(nn.Module):
 
     def __init__(self, *channels: int) -> None:
         super().__init__()
-        pairs = zip(channels, channels[1:], strict=False)
+        pairs = pairwise(channels)
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))
@@ -79,8 +80,8 @@ def test_blocks_know_their_neighbours() -> None:
     assert (model.first, model.last) == (blocks[0], blocks[2])
     assert [block.prev for block in blocks] == [None, *blocks[:2]]
     assert [block.next for block in blocks] == [*blocks[1:], None]
-    assert [list(block.state_dict())[0] for block in blocks] == ["conv.weight"] * 3
-    assert list(model.state_dict())[0] == "0.conv.weight"
+    assert [next(iter(block.state_dict())) for block in blocks] == ["conv.weight"] * 3
+    assert next(iter(model.state_dict())) == "0.conv.weight"
 
 
 def test_blocks_come_and_go_in_the_middle_and_keep_their_names() -> None:
@@ -178,8 +179,7 @@ def test_the_block_is_a_template() -> None:
 
 
 def test_two_thousand_blocks() -> None:
-    names = tuple((None, 2) for _ in range(2001))
-    model = zoo.create(zoo.Spec(Call("chain", names)), device="meta").to_empty(device="cpu")
+    model = zoo.create(zoo.Spec(Call("chain", tuple((None, 2) for _ in range(2001)))))
     assert len(model) == 2000
     assert model(torch.zeros(1, 2, 2, 2)).shape == (1, 2, 2, 2)
     assert len(list(model.parameters())) == len(list(model.named_parameters(remove_duplicate=False)))
@@ -214,7 +214,7 @@ def test_a_chain_inside_a_model_grows() -> None:
 CHAIN_REFUSALS = [
     ("chain(3)", zoo.OptionError, "chain needs the channels of the input and of each block, as in chain(3, 32, 64)"),
     ("chain(3, 0)", zoo.OptionError, "chain: channels is 0 (int); expected greater than or equal to 1; its options: "),
-    ("chain(3, 4, block=Conv2d(in))", zoo.OptionError, "Conv2d(3): "),
+    ("chain(3, 4, block=Conv2d(in))", zoo.OptionError, "chain(3, 4, block=Conv2d(in)): Conv2d(3): "),
     ("chain(3, 4, block=Covn2d(in, out))", zoo.UnknownNameError, "no layer 'Covn2d'; did you mean 'Conv2d'?"),
     ("chain(3, 4)+grow(3, fade=True)", zoo.ShapeError, "a block from 4 to 3 channels can't fade in: the old ones "),
     ("chain(3, 4)+grow(5, block=Conv2d(4, 6, 1))", zoo.ShapeError, "the block Conv2d(4, 6, 1) is one for (4, 6) "),
@@ -262,7 +262,7 @@ def test_heads_are_the_network_written_by_hand() -> None:
         loss = nn.functional.cross_entropy(out["cls"], labels) + nn.functional.mse_loss(out["reg"], values)
         results.append(([out["cls"], out["reg"]], gradients(net, loss)))
     assert same(results[0][0], results[1][0])
-    assert same(results[0][1], results[1][1])
+    torch.testing.assert_close(results[0][1], results[1][1])
     model.eval()
     assert torch.equal(model(x, task="reg"), plain.eval()(x)["reg"])
 
@@ -331,7 +331,7 @@ HEAD_REFUSALS = [
     ("simple+heads(a=1)+drop_heads(b)", zoo.OptionError, "there is no head 'b'; the heads: a"),
     ("simple+heads(a=1, b=2)+drop_heads(a, b)", zoo.OptionError, "drop_heads leaves a model one head at least; "),
     ("simple+heads(a=1, b=2, default=a)+drop_heads(a)", zoo.OptionError, "'a' is what model(x) gives; name another "),
-    ("simple+replace(layers3, Head(3))", zoo.NotApplicableError, "a Head says what `heads` should make, as in "),
+    ("simple+replace(layers3, Head(3))", zoo.ShapeError, "simple+replace(site=layers3, layer=Head(3)): a forward "),
 ]
 
 
@@ -421,7 +421,7 @@ def test_activations_over_a_switch_replace_it_whole() -> None:
     zoo.modify(model, "switch_act(silu, mish)")
     assert [list(m) for m in model.modules() if isinstance(m, nn.ModuleDict)] == [["silu", "mish"]] * 2
     zoo.modify(model, "act(tanh)")
-    assert [type(m) for m in model.layers][1] is nn.Tanh
+    assert [type(m).__name__ for m in model.layers] == ["Linear", "Tanh", "Linear", "Tanh", "Linear"]
     with pytest.raises(zoo.OptionError, match="there is no act_type='silu'; the choices: none any more"):
         model(torch.randn(2, 100), act_type="silu")
 
@@ -700,8 +700,11 @@ def test_a_classifier_keeps_what_was_put_around_it() -> None:
     assert {change.what for change in zoo.changes(zoo.create("mlp+num_classes(10)"))} == {"already"}
 
 
+IN_CHANS = ["test_resnet", "test_vit", "test_convnext", "test_nfnet", pytest.param("tresnet_m", marks=pytest.mark.slow)]
+
+
 @pytest.mark.parametrize("n", [1, 2, 4, 7])
-@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "tresnet_m"])
+@pytest.mark.parametrize("name", IN_CHANS)
 def test_in_chans_is_what_timm_makes_of_pretrained_weights(name: str, n: int) -> None:
     import timm
 
@@ -822,7 +825,7 @@ def test_same_seed_same_weights(spec: str) -> None:
 def test_a_grown_switched_frozen_network_with_heads_is_saved_loaded_and_trained_on() -> None:
     head = "append(head=Sequential(AdaptiveAvgPool2d(1), Flatten(), Linear(16, 2)))"
     model = zoo.create(f"chain(3, 4, 8)+grow(16, fade=True)+{head}+heads(cls=5, reg=1, at=head)")
-    zoo.modify(model, "switch_act(relu, prelu)+freeze(stem)+freeze(0.norm)")
+    zoo.modify(model, "switch_act(relu, prelu)+freeze(stem)+freeze('0.norm')")
 
     def train(net: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         torch.manual_seed(8)
@@ -833,13 +836,13 @@ def test_a_grown_switched_frozen_network_with_heads_is_saved_loaded_and_trained_
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     train(model, optimizer)
     again = zoo.create(str(zoo.spec_of(model)), weights=model.state_dict())
     assert frozen(again) == frozen(model) == {"0.conv.weight", "0.norm.weight", "0.norm.bias"}
     other = torch.optim.AdamW(again.parameters(), lr=0.01)
-    other.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert [train(model, optimizer) for _ in range(3)] == [train(again, other) for _ in range(3)]
     assert same(list(model.state_dict().values()), list(again.state_dict().values()))

@@ -18,7 +18,7 @@ from .edits import HOOK_DICTS, slow_path
 from .info import KEY, Change
 from .mixins import parts_of
 from .walker import places
-from .writes import Writes
+from .writes import Writes, address
 
 TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
 PLAIN = (int, float, str, bool, type(None), bytes, complex)
@@ -49,7 +49,8 @@ class TensorState:
         return self.tensor is other.tensor and self._facts() == other._facts()
 
     def restore(self) -> None:
-        if (self.tensor.dtype, self.tensor.device) != (self.dtype, self.device):
+        moved = (self.tensor.dtype, self.tensor.device) != (self.dtype, self.device)
+        if moved or address(self.tensor) != address(self.data):
             self.tensor.data = self.data  # `.half()` and its like change what a parameter holds
         if self.tensor.requires_grad != self.requires_grad:
             self.tensor.requires_grad_(self.requires_grad)

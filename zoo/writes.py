@@ -27,7 +27,7 @@ class Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @cached_property
     def _watched(self) -> set[int]:
-        return {_address(tensor) for tensor in self._tensors()} - {0}
+        return {address(tensor) for tensor in self._tensors()} - {0}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -37,10 +37,10 @@ class Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
     def _keep(self, tensor: Tensor) -> None:
-        address = _address(tensor)
-        if address in self._watched and address not in self._kept:
+        place = address(tensor)
+        if place in self._watched and place not in self._kept:
             storage = tensor.untyped_storage()
-            self._kept[address] = storage, storage.clone()  # type: ignore[no-untyped-call]
+            self._kept[place] = storage, storage.clone()  # type: ignore[no-untyped-call]
 
     def restore(self) -> None:
         for storage, content in self._kept.values():
@@ -48,7 +48,7 @@ class Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._kept.clear()
 
 
-def _address(tensor: Tensor) -> int:
+def address(tensor: Tensor) -> int:
     """Where the memory of a tensor begins; 0 for one that has none of its own."""
     if tensor.is_meta or tensor.layout is not torch.strided or torch.nn.parameter.is_lazy(tensor):
         return 0

@@ -110,9 +110,11 @@ def like(old: nn.Module, layer: Any) -> nn.Module:
 
 def _out_of_reach(model: nn.Module) -> Iterator[tuple[str, str]]:
     """Activations that aren't modules, by the path of the module whose code they are in."""
+    from ._switch import Switch
+
     functions = zoo.functions_of(model)
     for path, module in model.named_modules():
-        if is_activation(module) or is_activation(module, _GATES):
+        if is_activation(module) or is_activation(module, _GATES) or isinstance(module, Switch):
             continue
         kind = type(module).__name__
         within = [cls.__name__ for cls in type(module).__mro__ if cls.__name__ in _WITHIN_NORM]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -40,7 +41,10 @@ def num_classes(model: nn.Module, /, n: Annotated[int, Ge(0)], at: zoo.Where = "
 def _by_timm(model: nn.Module, n: int) -> nn.Module:
     """What `reset_classifier` puts into the model, put there by `zoo.replace`, which keeps hooks and the device."""
     before = dict(model.named_modules(remove_duplicate=False))
-    model.reset_classifier(n)  # type: ignore[operator]
+    reset: Any = model.reset_classifier
+    # The one that would drop the second classifier of a distilled model unless told not to.
+    two = any(vars(module).get("distillation") is True for module in model.modules())
+    reset(n, **({"distillation": True} if two and "distillation" in inspect.signature(reset).parameters else {}))
     after = dict(model.named_modules(remove_duplicate=False))
     for path in topmost({path: new for path, new in after.items() if before.get(path, new) is not new}):
         old, new = before[path], after[path]
@@ -129,6 +133,8 @@ def _rechannel(conv: Any, had: int, n: int, fold: int, init: str) -> None:
         if init == "random":
             nn.init.kaiming_uniform_(new, a=math.sqrt(5))  # what a convolution does when it's made
     conv.weight = nn.Parameter(new, requires_grad=old.requires_grad)
+    if isinstance(getattr(conv, "scale", None), float):  # a scaled convolution of timm's divides by its inputs' root
+        conv.scale *= math.sqrt(old[0].numel() / new[0].numel())
 
 
 def _adapted(weight: Tensor, had: int, n: int, fold: int) -> Tensor:

@@ -26,7 +26,7 @@ def reinit(
     at: zoo.Where,
     scheme: str | None = None,
     bias: float | None = None,
-    **options: float | str,
+    **options: int | float | str,
 ) -> nn.Module:
     """Initialise layers anew: `reinit(Linear, normal, mean=1, std=1)`, by torch.nn.init's names.
 

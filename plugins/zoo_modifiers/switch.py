@@ -40,11 +40,11 @@ def _fresh(old: nn.Module, layer: type[nn.Module]) -> nn.Module:
     from ._switch import Switch
 
     old = old[old.default] if isinstance(old, Switch) else old
-    new = like(old, layer)
-    if new is old:
-        new = copy.deepcopy(old)
-        for hooks in (new._forward_hooks, new._forward_pre_hooks, new._backward_hooks, new._backward_pre_hooks):
-            hooks.clear()  # the switch takes them over
+    if next(old.parameters(), None) is None or not (isinstance(layer, type) and issubclass(layer, type(old))):
+        return like(old, layer)
+    new = copy.deepcopy(old)
+    for hooks in (new._forward_hooks, new._forward_pre_hooks, new._backward_hooks, new._backward_pre_hooks):
+        hooks.clear()  # the switch takes them over
     return new
 
 
