@@ -29,8 +29,10 @@ MODS = (
     "in_chans(1)",
     "switch_act(relu, mish)",
     "freeze",
-    "reinit([Linear, Conv2d], normal)",
+    "reinit('*', uniform)",
 )
+# For an arch that can't do without options.
+SPECS = {"chain": "chain(3, 32)"}
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "coverage.jsonl"
 TABLE = ROOT / "plugins" / "README.md"
@@ -52,7 +54,7 @@ def try_arch(name: str) -> list[dict[str, Any]]:
     for mod in MODS:
         row: dict[str, Any] = {"arch": name, "mod": mod}
         try:
-            changes = preview(f"{name}+{mod}")
+            changes = preview(f"{SPECS.get(name, name)}+{mod}")
             live = any(change.live for change in changes)
             row |= {"result": "applied" if live else "not known to be live", "changes": len(changes)}
         except zoo.NotApplicableError as error:
@@ -113,9 +115,8 @@ _LIBRARIES = ("timm", "torchvision", "zoo")
 
 
 def _library(arch: str) -> str:
-    return (
-        "torchvision" if arch.startswith("torchvision/") else "zoo" if arch in ("simple", "mlp", "convnet", "chain") else "timm"
-    )
+    own = ("simple", "mlp", "convnet", "chain")
+    return "torchvision" if arch.startswith("torchvision/") else "zoo" if arch in own else "timm"
 
 
 def write_table() -> None:

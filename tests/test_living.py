@@ -733,7 +733,18 @@ def test_in_chans_of_what_is_no_model_of_timms() -> None:
     assert video(torch.randn(1, 2, 3, 3, 3)).shape == (1, 2, 2, 2, 2)
 
 
+def test_in_chans_reaches_every_layer_that_takes_the_image() -> None:
+    raft = zoo.create("torchvision/raft_small+in_chans(1)", device="meta")
+    changed = {c.path for c in zoo.changes(raft) if c.what == "in_channels"}
+    assert changed == {"feature_encoder.convnormrelu.0", "context_encoder.convnormrelu.0"}
+
+
 END_REFUSALS = [
+    (
+        "torchvision/fcos_resnet50_fpn+in_chans(1)",
+        zoo.NotApplicableError,
+        "this FCOS normalises images of 3 channels itself, so in_chans can't make it take 1",
+    ),
     ("simple+heads(a=1)+num_classes(3)", zoo.NotApplicableError, "this model has several heads; heads(name=n) adds "),
     ("chain(3, 4)+num_classes(3)", zoo.NotApplicableError, "this Chain names no classifier; say where, as in "),
     ("simple+num_classes(3, at=layers1.1)", zoo.NotApplicableError, "num_classes needs a linear layer or a "),
@@ -823,8 +834,8 @@ def test_same_seed_same_weights(spec: str) -> None:
 
 
 def test_a_grown_switched_frozen_network_with_heads_is_saved_loaded_and_trained_on() -> None:
-    head = "append(head=Sequential(AdaptiveAvgPool2d(1), Flatten(), Linear(16, 2)))"
-    model = zoo.create(f"chain(3, 4, 8)+grow(16, fade=True)+{head}+heads(cls=5, reg=1, at=head)")
+    top = "append(top=Sequential(AdaptiveAvgPool2d(1), Flatten(), Linear(16, 2)))"
+    model = zoo.create(f"chain(3, 4, 8)+grow(16, fade=True)+{top}+heads(cls=5, reg=1, at=top)")
     zoo.modify(model, "switch_act(relu, prelu)+freeze(stem)+freeze('0.norm')")
 
     def train(net: nn.Module, optimizer: torch.optim.Optimizer) -> float:

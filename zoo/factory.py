@@ -285,7 +285,7 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
             # Numbers and activations always fit; layers with weights may not.
             if blueprint.trace and any(change.added or change.removed for change in done):
                 # A stem that took other channels and stayed is no misfit: the variant's own sample has them too.
-                rechanneled = any(change.what == "in_channels" for change in done)
+                rechanneled = any(change.what in ("in_channels", "in_features") for change in done)
                 own = sample_input(made, plan.arch.sample) if rechanneled else blueprint.arguments
                 run_through(made, own or (), str(plan.spec))
             return done

@@ -89,7 +89,8 @@ def sites(model: nn.Module) -> dict[str, str | list[str]]:
     layers = [path for path, module in model.named_modules() if isinstance(module, kinds)]
     detects = ".detection." in type(model).__module__
     head = [p for p in layers if re.match(r"(fc|classifier|heads?)(\.|$)", p) and not detects]
-    found: dict[str, str | list[str]] = {"stem": layers[0]} if layers else {}
+    stems = [path for path in layers if path.endswith("_encoder.convnormrelu.0")]  # RAFT's two, both on the image
+    found: dict[str, str | list[str]] = {"stem": stems or layers[0]} if layers else {}
     if head:
         found["head"] = head[-2:] if type(model).__name__ == "LRASPP" else head[-1]
         if aux := [p for p in layers if re.fullmatch(r"aux\d\.fc2|AuxLogits\.fc|aux_classifier\.4", p)]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def classifiers(model: nn.Module, at: zoo.Where, modifier: str) -> tuple[str, ...]:
     """The paths of the layers, at or inside the sites that `at` names, that give the outputs."""
-    if at == "head" and "head" not in zoo.sites_of(model) and "head" not in dict(model.named_children()):
+    if at == "head" and "head" not in zoo.sites_of(model):
         raise zoo.NotApplicableError(
             f"this {type(model).__name__} names no classifier; say where, as in {modifier}(..., at=fc)"
         )

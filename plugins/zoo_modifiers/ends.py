@@ -73,23 +73,33 @@ def in_chans(
     """Another number of input channels: the first convolution takes n.
 
     init: `timm` makes the new weights of the old ones, as timm does when it loads pretrained weights: summed up for one
-        channel, else repeated in turn and scaled, so that the outputs keep their size. `random` draws them anew.
+        channel, else repeated in turn and scaled, so that the outputs keep their size. `random` draws them anew, and
+        so does `timm` for a linear layer of patches, where timm doesn't adapt either.
     """
     if at == "stem" and "stem" not in zoo.sites_of(model):
         raise zoo.NotApplicableError(f"this {type(model).__name__} names no stem; say where, as in in_chans(1, at=...)")
-    convolutions = [_convolution(path, place) for path, place in zoo.select(model, at).items()]
-    had = {path: _image_channels(model, conv) for path, conv in convolutions}  # before any of them says otherwise
-    for path, conv in convolutions:
-        fold = conv.in_channels // had[path]
-        if conv.in_channels != n * fold:
-            _rechannel(conv, had[path], n, fold, init)
-        conv.in_channels = n * fold
+    means = getattr(getattr(model, "transform", None), "image_mean", None)
+    if means is not None and len(means) not in (1, n):
+        what = f"this {type(model).__name__} normalises images of {len(means)} channels itself"
+        raise zoo.NotApplicableError(f"{what}, so in_chans can't make it take {n}")
+    layers = [_input_layer(model, path, place) for path, place in zoo.select(model, at).items()]
+    had = {path: _image_channels(model, layer) for path, layer in layers}  # before any of them says otherwise
+    for path, layer in layers:
+        size = "in_features" if hasattr(layer, "in_features") else "in_channels"
+        fold = getattr(layer, size) // had[path]
+        if getattr(layer, size) != n * fold:
+            _rechannel(layer, had[path], n, fold, init)
+        setattr(layer, size, n * fold)
         for name in _around(path):
             holder: Any = model.get_submodule(name)
-            for key in ("in_chans", "in_channels", "in_chs"):
+            for key in _SAID:
                 if type(vars(holder).get(key)) is int and vars(holder)[key] == had[path]:
                     setattr(holder, key, n)
     return model
+
+
+# Where a module says how many channels come in.
+_SAID = ("in_chans", "in_channels", "in_chs")
 
 
 def _around(path: str) -> list[str]:
@@ -98,43 +108,45 @@ def _around(path: str) -> list[str]:
     return [".".join(names[:end]) for end in range(len(names))]
 
 
-def _convolution(path: str, place: nn.Module) -> tuple[str, Any]:
-    """The first layer with weights at or inside a place; it has to be a plain convolution."""
+def _input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, Any]:
+    """The first layer with weights at or inside a place: a convolution, or the linear layer of an image's patches."""
     from torch import nn
 
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    name, conv = next(((n, m) for n, m in place.named_modules() if isinstance(m, kinds)), ("", place))
+    name, layer = next(((n, m) for n, m in place.named_modules() if isinstance(m, kinds)), ("", place))
     found = f"{path}.{name}".strip(".")
-    if not isinstance(conv, nn.modules.conv._ConvNd) or conv.transposed:
-        met = type(conv).__name__
+    patches = isinstance(layer, nn.Linear) and type(vars(model).get("in_chans")) is int
+    if not patches and (not isinstance(layer, nn.modules.conv._ConvNd) or layer.transposed):
+        met = type(layer).__name__
         raise zoo.NotApplicableError(f"in_chans needs a convolution at '{found}', where a {met} stands")
-    if conv.groups != 1 or not isinstance(conv._parameters.get("weight"), nn.Parameter):
-        why = "works in groups" if conv.groups != 1 else "computes its weight"
-        raise zoo.NotApplicableError(f"in_chans can't adapt '{found}', a {type(conv).__name__} that {why}")
-    return found, conv
+    if getattr(layer, "groups", 1) != 1 or not isinstance(layer._parameters.get("weight"), nn.Parameter):
+        why = "works in groups" if getattr(layer, "groups", 1) != 1 else "computes its weight"
+        raise zoo.NotApplicableError(f"in_chans can't adapt '{found}', a {type(layer).__name__} that {why}")
+    return found, layer
 
 
-def _image_channels(model: nn.Module, conv: Any) -> int:
+def _image_channels(model: nn.Module, layer: Any) -> int:
     """The channels of the image, of which a stem that folds pixels into channels takes several times as many."""
     cfg: Any = getattr(model, "pretrained_cfg", None) or {}
-    sizes = [getattr(model, "in_chans", None), (cfg.get("input_size") or (None,))[0], conv.in_channels]
-    return next(size for size in sizes if isinstance(size, int) and size > 0 and conv.in_channels % size == 0)
+    takes = getattr(layer, "in_features", getattr(layer, "in_channels", 0))
+    sizes = [getattr(model, "in_chans", None), (cfg.get("input_size") or (None,))[0], takes]
+    return next(size for size in sizes if isinstance(size, int) and size > 0 and takes % size == 0)
 
 
-def _rechannel(conv: Any, had: int, n: int, fold: int, init: str) -> None:
+def _rechannel(layer: Any, had: int, n: int, fold: int, init: str) -> None:
     import math
 
     import torch
     from torch import nn
 
-    old = conv.weight
+    old = layer.weight
     with torch.no_grad():
         new = _adapted(old.detach(), had, n, fold)
-        if init == "random":
-            nn.init.kaiming_uniform_(new, a=math.sqrt(5))  # what a convolution does when it's made
-    conv.weight = nn.Parameter(new, requires_grad=old.requires_grad)
-    if isinstance(getattr(conv, "scale", None), float):  # a scaled convolution of timm's divides by its inputs' root
-        conv.scale *= math.sqrt(old[0].numel() / new[0].numel())
+        if init == "random" or new.ndim == 2:  # which of a patch's numbers are of one channel can't be told
+            nn.init.kaiming_uniform_(new, a=math.sqrt(5))  # what such a layer does when it's made
+    layer.weight = nn.Parameter(new, requires_grad=old.requires_grad)
+    if isinstance(getattr(layer, "scale", None), float):  # a scaled convolution of timm's divides by its inputs' root
+        layer.scale *= math.sqrt(old[0].numel() / new[0].numel())
 
 
 def _adapted(weight: Tensor, had: int, n: int, fold: int) -> Tensor:
