@@ -1,4 +1,4 @@
-"""Try the four classic modifiers on every arch there is, on the meta device, and write the counts down.
+"""Try modifiers on every arch there is, on the meta device, and write the counts down.
 
     python benchmarks/coverage.py                 # all of timm and torchvision, about 20 minutes on two cores
     python benchmarks/coverage.py 'resnet*'       # some of them
@@ -19,7 +19,20 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-MODS = ("dropout(0.2)", "act(mish)", "bn(eps=1e-4)", "heads(a=3, b=1)")
+MODS = (
+    "dropout(0.2)",
+    "act(mish)",
+    "bn(eps=1e-4)",
+    "heads(a=3, b=1)",
+    "heads(a=3, b=Head(1, hidden=8), default=a)",
+    "num_classes(7)",
+    "in_chans(1)",
+    "switch_act(relu, mish)",
+    "freeze",
+    "reinit('*', uniform)",
+)
+# For an arch that can't do without options.
+SPECS = {"chain": "chain(3, 32)"}
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "coverage.jsonl"
 TABLE = ROOT / "plugins" / "README.md"
@@ -41,7 +54,7 @@ def try_arch(name: str) -> list[dict[str, Any]]:
     for mod in MODS:
         row: dict[str, Any] = {"arch": name, "mod": mod}
         try:
-            changes = preview(f"{name}+{mod}")
+            changes = preview(f"{SPECS.get(name, name)}+{mod}")
             live = any(change.live for change in changes)
             row |= {"result": "applied" if live else "not known to be live", "changes": len(changes)}
         except zoo.NotApplicableError as error:
@@ -102,9 +115,8 @@ _LIBRARIES = ("timm", "torchvision", "zoo")
 
 
 def _library(arch: str) -> str:
-    return (
-        "torchvision" if arch.startswith("torchvision/") else "zoo" if arch in ("simple", "mlp", "convnet") else "timm"
-    )
+    own = ("simple", "mlp", "convnet", "chain")
+    return "torchvision" if arch.startswith("torchvision/") else "zoo" if arch in own else "timm"
 
 
 def write_table() -> None:

@@ -79,7 +79,20 @@ def note(
     return zoo.insert_before(model, "fc", nn.Dropout(times / 10))
 
 
-REGISTRY = zoo.Registry.of(plugin([net], [note]))
+@zoo.arch(sites={"head": "fc"}, sample=(4,), examples=["row(1, 2)"])
+def row(*sizes: Size, rate: float = 0, **extra: Any) -> nn.Module:
+    """A net that takes its sizes in a row."""
+    return Net(sizes=sizes, rate=rate, **extra)
+
+
+@zoo.modifier(examples=["mark(a, b)"])
+def mark(model: nn.Module, /, *words: str, at: zoo.Where = "head", **more: int) -> nn.Module:
+    """Write the words down in the model, and put a dropout in front of its head."""
+    model.noted = (words, at, more)  # type: ignore[assignment]
+    return zoo.insert_before(model, "fc", nn.Dropout(0.1))
+
+
+REGISTRY = zoo.Registry.of(plugin([net, row], [note, mark]))
 
 
 def make(spec: str, **options: Any) -> nn.Module:
@@ -138,6 +151,12 @@ CANONICAL = [
     ("""net(3)+note("True")""", 'net(width=3)+note(text="True")'),
     ("""net(3)+note("a b")""", 'net(width=3)+note(text="a b")'),
     ("""net(3)+note("")""", 'net(width=3)+note(text="")'),
+    # values in a row stay in a row, in front of what has a name
+    ("row(3, 4)", "row(3, 4)"),
+    ("row(3, rate=1, zebra=1, apple=2)", "row(3, rate=1.0, apple=2, zebra=1)"),
+    ("row(rate=0)", "row"),
+    ('row(2)+mark(a, "1", at=[fc], z=1)', 'row(2)+mark(a, "1", at=fc, z=1)'),
+    ("row(2)+mark()", "row(2)+mark"),
     # white space
     (" net ( 3 ) + note ( x ) ", "net(width=3)+note(text=x)"),
 ]
@@ -444,6 +463,36 @@ def test_arguments_that_do_not_match(text: str, message: str) -> None:
     with pytest.raises(zoo.OptionError) as caught:
         bound(f, text)
     assert str(caught.value) == message
+
+
+ROW = "f(*sizes: int ≥ 1, rate: float = 0)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1, 0", f"f: sizes is 0 (int); expected greater than or equal to 1; its options: {ROW}"),
+        ("1, True", f"f: sizes is True (bool); expected a valid integer; its options: {ROW}"),
+        ("1, [2]", f"f: sizes is [2] (list); expected a valid integer; its options: {ROW}"),
+        ("1, ReLU()", f"f: sizes takes int ≥ 1, not the layer ReLU(); its options: {ROW}"),
+        ("sizes=1", f"f: 'sizes' are given by position, without a name; its options: {ROW}"),
+        ("1, size=2", f"f has no option 'size'; its options: {ROW}"),
+    ],
+)
+def test_values_in_a_row_are_checked_one_by_one(text: str, message: str) -> None:
+    def f(*sizes: Size, rate: float = 0) -> None: ...
+
+    with pytest.raises(zoo.OptionError) as caught:
+        bound(f, text)
+    assert str(caught.value) == message
+
+
+def test_values_in_a_row_are_described() -> None:
+    described = zoo.describe("row", registry=REGISTRY)
+    assert described.signature == "row(*sizes: int ≥ 1, rate: float = 0, **extra: Any)"
+    assert described.options[0] == {"name": "sizes", "type": "int ≥ 1"}
+    with pytest.raises(zoo.OptionError, match=r"^row: 'sizes' are given by position, without a name"):
+        make("row", sizes=(1, 2))
 
 
 def test_no_positional_values_at_all() -> None:

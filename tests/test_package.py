@@ -40,6 +40,7 @@ ORDER = [
     "walker",
     "mixins",
     "edits",
+    "writes",
     "record",
     "promises",
     "blueprint",

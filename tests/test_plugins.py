@@ -551,7 +551,14 @@ def test_an_unknown_name_tells_of_disabled_plugins(world: World) -> None:
 
 DECLARATIONS = [
     ("@zoo.modifier\ndef m(): 'x'", "modifier 'm': the first parameter is the model, as in m(model, /, ...)"),
-    ("@zoo.modifier\ndef m(model, *rest): 'x'", "modifier 'm': *rest has no place in a spec; name each option"),
+    (
+        "@zoo.modifier\ndef m(model, a: int, *rest: int): 'x'",
+        "modifier 'm': *rest takes every positional value; put 'a' behind it",
+    ),
+    (
+        "@zoo.arch()\ndef a(width: int, *rest: int): 'x'",
+        "arch 'a': *rest takes every positional value; put 'width' behind it",
+    ),
     ("@zoo.modifier\ndef m(model, p=1): 'x'", "modifier 'm': option 'p' needs a type, as in 'p: int'"),
     ("@zoo.modifier\ndef m(model, p: int): 'x'", "modifier 'm': 'p' has no default, so give examples=[\"m(...)\"]"),
     (

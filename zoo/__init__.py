@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .edits import insert_before as insert_before
     from .edits import remove as remove
     from .edits import replace as replace
+    from .edits import unbecome as unbecome
     from .errors import CheckpointError as CheckpointError
     from .errors import NoEffectError as NoEffectError
     from .errors import NotApplicableError as NotApplicableError
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .info import sites_of as sites_of
     from .info import width_of as width_of
     from .layers import Layer as Layer
+    from .layers import Template as Template
     from .listing import describe as describe
     from .listing import list_archs as list_archs
     from .listing import list_modifiers as list_modifiers
@@ -72,7 +74,7 @@ _HOMES = {
     "declare": "Arch Family Modifier Where arch family modifier",
     "carrying": "Report carry",
     "differences": "diff verify",
-    "edits": "add become insert_after insert_before remove replace",
+    "edits": "add become insert_after insert_before remove replace unbecome",
     "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning ShapeError "
     "SpecError UnknownNameError ZooError",
     "blueprint": "functions_of",
@@ -81,7 +83,7 @@ _HOMES = {
     "grouping": "param_groups",
     "hookspecs": "hookimpl",
     "info": "Change Changes sites_of width_of",
-    "layers": "Layer",
+    "layers": "Layer Template",
     "listing": "describe list_archs list_modifiers list_plugins list_variants",
     "registry": "Registry activations",
     "spec": "Spec parse",

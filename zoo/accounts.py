@@ -66,8 +66,8 @@ def _counted(spec: Spec, registry: Registry) -> tuple[Change, ...]:
 def _replayed(plan: Plan, blueprint: Blueprint) -> Iterator[Change]:
     """Apply the steps to the blueprint one by one, and count before and after each that brings or takes weights."""
     model, done = blueprint.model, 0
-    arguments = sample_input(model, plan.arch.sample, batch=1) if blueprint.trace else None
-    before = _count(model, arguments)
+    sample = plan.arch.sample if blueprint.trace else None
+    before = _count(model, sample)
     waiting: list[Change] = []
     for step in plan.steps:
         model = apply_steps(model, [step], plan.spec, blueprint.trace)
@@ -75,7 +75,7 @@ def _replayed(plan: Plan, blueprint: Blueprint) -> Iterator[Change]:
         done += len(made)
         waiting += made
         weights = any(change.added or change.removed for change in waiting)
-        after = _count(model, arguments) if weights else before
+        after = _count(model, sample) if weights else before
         if before and after:  # else between two steps nothing fits, and both are counted together
             yield from (replace(one, flops=_more(one, before, after)) for one in waiting)
             before, waiting = after, []
@@ -86,8 +86,9 @@ def _replayed(plan: Plan, blueprint: Blueprint) -> Iterator[Change]:
 _Count = tuple[Mapping[str, int], Mapping[str, int]]
 
 
-def _count(model: nn.Module, arguments: tuple[Any, ...] | None) -> _Count | None:
+def _count(model: nn.Module, sample: Any) -> _Count | None:
     try:
+        arguments = sample_input(model, sample, batch=1)
         total = flops_by_path(model, arguments) if arguments else None
     except Exception:  # whatever a forward raises here only means that nothing can be counted
         return None

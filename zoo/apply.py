@@ -16,7 +16,7 @@ from .blueprint import Trace, is_live, with_trace
 from .declare import Modifier
 from .errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
 from .info import Change, Info, attach, info_of
-from .options import Bound, Option, options_of, takes_where
+from .options import Bound, Option, called, options_of, takes_where
 from .promises import broken_promise
 from .record import Snapshot, brief, compare
 from .registry import Registry, at_work
@@ -44,18 +44,16 @@ class Step:
 def apply_steps(
     model: nn.Module, steps: Sequence[Step], spec: Spec, trace: Trace | None, start: Snapshot | None = None
 ) -> nn.Module:
-    """Apply modifiers left to right and write down what they did. If one raises, the model is as it was.
-
-    (Tensors keep what a modifier wrote into them in place.)
-    """
+    """Apply modifiers left to right and write down what they did. If one raises, the model is as it was."""
     start = before = start or Snapshot(model)
     old = info_of(model)
     done: list[Change] = []
     try:
-        for step in steps:
-            brought = {c.path for c in (*(old.changes if old else ()), *done) if c.what == "replaced"}
-            before, made = _apply(before, step, trace, brought)
-            done += made
+        with start.writes:
+            for step in steps:
+                brought = {c.path for c in (*(old.changes if old else ()), *done) if c.what == "replaced"}
+                before, made = _apply(before, step, trace, brought)
+                done += made
     except BaseException:
         start.restore()
         raise
@@ -109,7 +107,7 @@ def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str
 def _call(step: Step, model: nn.Module) -> Any:
     try:
         with at_work(step.registry):
-            return step.modifier.apply(model, **step.bound.values)
+            return called(step.modifier.apply, step.bound.values, model)
     except NoEffectError as error:
         if _wrote_selector(step):
             raise

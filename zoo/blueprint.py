@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -21,6 +21,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .info import Change, Info, attach
+from .options import called
 from .walker import places
 
 if TYPE_CHECKING:
@@ -67,8 +68,17 @@ class Blueprint:
     model: nn.Module
     arguments: tuple[Any, ...] | None
     trace: Trace | None
+    sample: Any = None
     checked: set[str] = field(default_factory=set)
     counted: dict[str, tuple[Change, ...]] = field(default_factory=dict)
+
+    def arguments_for(self, model: nn.Module, changes: Iterable[Change]) -> tuple[Any, ...]:
+        """What a forward of an edited model takes: what the bare arch does.
+
+        But a stem that took other channels and stayed is no misfit: then the model's own sample has them too.
+        """
+        rechanneled = any(change.what in ("in_channels", "in_features") for change in changes)
+        return (sample_input(model, self.sample) if rechanneled else self.arguments) or ()
 
 
 def introduce(arch: Arch, model: nn.Module, spec: Spec, obstacle: str = "") -> nn.Module:
@@ -97,7 +107,7 @@ def _draw(arch: Arch, spec: Spec, options: Mapping[str, Any]) -> Blueprint:
     def build(device: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
         with torch.random.fork_rng(devices=[]), torch.device(device), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they come again when the model itself is built
-            model = introduce(arch, arch.build(**options), spec)
+            model = introduce(arch, called(arch.build, options), spec)
             return model, sample_input(model, arch.sample)
 
     for device in ("meta", "cpu"):
@@ -111,7 +121,7 @@ def _draw(arch: Arch, spec: Spec, options: Mapping[str, Any]) -> Blueprint:
             return Blueprint(model, None, None)
         if notes := note(model, arguments, training=False):
             fresh = partial(build, device)
-            return Blueprint(model, arguments, Trace(notes, fresh))  # type: ignore[arg-type]
+            return Blueprint(model, arguments, Trace(notes, fresh), arch.sample)  # type: ignore[arg-type]
     return Blueprint(model, None, None)
 
 
@@ -225,13 +235,17 @@ def _live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
     return True if True in answers else None if None in answers else False
 
 
+# Numbers that say what a module is, and that no forward needs to read: they are as live as it is.
+_DESCRIPTIVE = ("in_channels", "out_channels", "in_features", "out_features", "in_chans", "num_classes")
+
+
 def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
     holder, _, name = path.rpartition(".")
     if path not in reads:
         # A parameter or buffer of a module that was there, or something that an earlier modifier brought.
         return name in reads[holder] if holder in reads and what in ("values", "requires_grad", "replaced") else None
     noted = reads[path]
-    if what in ("inserted before", "inserted after", "became", "class"):
+    if what in ("inserted before", "inserted after", "became", "class") or what in _DESCRIPTIVE:
         return "forward" in noted
     if what in ("replaced", "removed", "already", "no longer"):
         return any(not name.startswith("_") and name != "training" for name in noted)

@@ -57,8 +57,8 @@ class Arch:
     def doc(self) -> str:
         return inspect.getdoc(self.build) or ""
 
-    def __call__(self, **options: Any) -> nn.Module:
-        return self.build(**options)
+    def __call__(self, *args: Any, **options: Any) -> nn.Module:
+        return self.build(*args, **options)
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ def arch(
     def declare(build: Callable[..., Any]) -> Arch:
         called = name or build.__name__
         _check(called, "arch", build)
+        _check_star(f"arch '{called}'", list(inspect.signature(build).parameters.values()))
         named = dict(sites or {}) if not callable(sites) else sites
         return Arch(called, build, named, sample, tuple(examples), order=order)
 
@@ -163,14 +164,13 @@ def modifier(
         _check(called, "modifier", apply)
         parameters = list(inspect.signature(apply).parameters.values())
         first, options = parameters[:1], parameters[1:]
+        _check_star(f"modifier '{called}'", options)
         if not first or first[0].kind not in (
             inspect.Parameter.POSITIONAL_ONLY,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
         ):
             raise PluginError(f"modifier '{called}': the first parameter is the model, as in {called}(model, /, ...)")
         for option in options:
-            if option.kind is option.VAR_POSITIONAL:
-                raise PluginError(f"modifier '{called}': *{option.name} has no place in a spec; name each option")
             if option.kind is option.POSITIONAL_ONLY:
                 raise PluginError(f"modifier '{called}': '{option.name}' can't be positional only; put the / before it")
             if option.name in RESERVED:
@@ -199,3 +199,10 @@ def _check(name: str, kind: str, function: Callable[..., Any]) -> None:
     check_name(kind, name)
     if not inspect.getdoc(function):
         raise PluginError(f"{kind} '{name}' needs a docstring: it is what `zoo.describe('{name}')` shows")
+
+
+def _check_star(what: str, options: Sequence[inspect.Parameter]) -> None:
+    """`*channels` takes every positional value, so nothing in front of it could be given by name."""
+    star = [o.name for o in options if o.kind is o.VAR_POSITIONAL]
+    if star and options[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        raise PluginError(f"{what}: *{star[0]} takes every positional value; put '{options[0].name}' behind it")

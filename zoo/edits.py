@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from .errors import NoEffectError, NotApplicableError, OptionError
-from .mixins import Mixin, add_mixin, parts_of
+from .mixins import Mixin, add_mixin, drop_mixin, parts_of
 
 if TYPE_CHECKING:
     import torch
@@ -235,6 +235,17 @@ def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
         if isinstance(value, nn.Module):
             _match(model, path, value)
         setattr(module, name, value)
+    return model
+
+
+def unbecome(model: nn.Module, path: str, mixin: type, *state: str) -> nn.Module:
+    """Take a mixin off the module at `path` again, and the attributes named in `state`; the inverse of `become`."""
+    module = _at(model, path)
+    if mixin not in parts_of(type(module))[1]:
+        raise NotApplicableError(f"'{path}' ({type(module).__name__}) never became {mixin.__name__}")
+    drop_mixin(module, mixin)
+    for name in state:
+        delattr(module, name)
     return model
 
 

@@ -22,8 +22,8 @@ from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
 from .info import Changes, Info, changes_of, info_of
-from .optimizers import Saved, as_list, follow, named
-from .options import bind, check, from_keywords, no_option, options_of, signature
+from .optimizers import Saved, as_list, follow, frozen, named
+from .options import bind, called, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
 from .registry import Registry, default_registry
 from .shapes import misfit, run_through
@@ -116,7 +116,7 @@ def modify(
     copy: leave the original alone.
 
     Returns the model; it is a new object only where the root itself was replaced. When anything raises, model and
-    optimizers are as they were before the call (but for what a modifier wrote into tensors).
+    optimizers are as they were before the call.
     """
     registry = registry or default_registry()
     given, model = model, unwrapped(model)
@@ -137,12 +137,13 @@ def modify(
         target = copying.deepcopy(model) if copy else model
         outer = Outer(target if copy else given, target)
         start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
+        cold = frozen(old)
         result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
         try:
             outer.check(result)
             _check_sizes(start, result, blueprint, len(info.changes))
             if optimizers:
-                follow(optimizers, old, named(result), group)
+                follow(optimizers, old, named(result), group, cold)
         except BaseException:
             start.restore()
             for one in saved:
@@ -156,7 +157,7 @@ def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None
     done = changes_of(result)[known:]
     if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
         what = "+".join(dict.fromkeys(change.part for change in done))
-        if error := misfit(start, Snapshot(result), blueprint.arguments or (), what):
+        if error := misfit(start, Snapshot(result), blueprint.arguments_for(result, done), what):
             raise error
 
 
@@ -223,7 +224,7 @@ def _variant_plan(
 
 def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None:
     """Options that no spec can hold still have to be options of the arch."""
-    options = {o.name: o for o in options_of(arch.build)}
+    options = {o.name: o for o in options_of(arch.build) if not o.many}
     variadic = any(o.variadic for o in options.values())
     shown = signature(arch.name, arch.build)
     for name, value in rest.items():
@@ -260,7 +261,7 @@ def _sources(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
 def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
     """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
     with _archs_word(plan), torch.device(device) if device else nullcontext():
-        return plan.arch.build(**plan.options, **sources)
+        return called(plan.arch.build, {**plan.options, **sources})  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -304,7 +305,7 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
             done = changes_of(made)
             # Numbers and activations always fit; layers with weights may not.
             if blueprint.trace and any(change.added or change.removed for change in done):
-                run_through(made, blueprint.arguments or (), str(plan.spec))
+                run_through(made, blueprint.arguments_for(made, done), str(plan.spec))
             return done
     finally:
         start.restore()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import OptionError, PluginError, ZooError
@@ -78,6 +79,51 @@ class Layer:
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+
+@dataclass(frozen=True)
+class Template:
+    """A layer of a spec in which words stand for numbers that come later: `Sequential(Conv2d(in, out, 3), ReLU())`.
+
+    The type that an option has when it takes one. `makers` makes the layers that it names.
+    """
+
+    call: Call
+    makers: Mapping[str, Maker]
+
+    @classmethod
+    def bind(cls, value: Value, table: Offers) -> Any:
+        """The template that a value is. Raises UnknownNameError; numbers are checked when it's built."""
+        if not isinstance(value, Call):
+            return value
+        makers: dict[str, Maker] = {}
+        return cls(_canonical(value, table, makers), makers)
+
+    def build(self, **numbers: Any) -> nn.Module:
+        """A fresh module with these numbers for the words of their names; OptionError where the layer refuses it."""
+        layer: Layer = Layer.bind(_filled(self.call, numbers), Offers("layer", NONE, self.makers))
+        return layer.build()
+
+    def __str__(self) -> str:
+        return str(self.call)
+
+
+def _canonical(value: Value, table: Offers, makers: dict[str, Maker]) -> Value:
+    """A value with every layer in it under the name that reaches it, and what makes each."""
+    if isinstance(value, Call):
+        name = table.canonical(value.name)
+        makers[name] = table[value.name]
+        return Call(name, tuple((key, _canonical(item, table, makers)) for key, item in value.args))
+    return type(value)(_canonical(item, table, makers) for item in value) if isinstance(value, tuple) else value
+
+
+def _filled(value: Value, numbers: Mapping[str, Any]) -> Value:
+    """A value with every word that is a name of a number replaced by it."""
+    if isinstance(value, Call):
+        return Call(value.name, tuple((key, _filled(item, numbers)) for key, item in value.args))
+    if isinstance(value, tuple):
+        return type(value)(_filled(item, numbers) for item in value)
+    return numbers.get(value, value) if isinstance(value, str) else value
 
 
 def shown_call(name: str, made: Callable[..., Any]) -> str:

@@ -76,7 +76,17 @@ def add_mixin(module: Any, mixin: type) -> None:
     base, mixins = parts_of(type(module))
     if mixin in mixins:
         return
+    taken = set(mixin.options) & set(inspect.signature(module.forward).parameters) if issubclass(mixin, Mixin) else ()
+    if taken:
+        raise NotApplicableError(f"the forward of {base.__name__} has a '{min(taken)}' of its own")
     own = {name for cls in base.__mro__[:-1] for name in vars(cls)}
     if own & {"__reduce_ex__", "__reduce__"}:
         raise NotApplicableError(f"{base.__name__} pickles itself in its own way, so it can't become anything else")
     module.__class__ = _combined(base, (mixin, *mixins))
+
+
+def drop_mixin(module: Any, mixin: type) -> None:
+    """Take one mixin off a module's class; the others stay, and the last one leaves the base itself."""
+    base, mixins = parts_of(type(module))
+    left = tuple(one for one in mixins if one is not mixin)
+    module.__class__ = _combined(base, left) if left else base

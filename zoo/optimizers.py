@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -54,18 +54,31 @@ class Saved:
                 state.update(content_of_it)
 
 
-def follow(optimizers: list[Optimizer], old: Names, new: Names, group: int | Mapping[str, Any] | None = None) -> None:
+def frozen(names: Names) -> set[int]:
+    """Which of these parameters are frozen."""
+    return {id(p) for p in names.values() if not p.requires_grad}
+
+
+def follow(
+    optimizers: list[Optimizer],
+    old: Names,
+    new: Names,
+    group: int | Mapping[str, Any] | None = None,
+    thawing: Collection[int] = (),
+) -> None:
     """Make optimizers of a model's parameters `old` those of the parameters `new`.
 
     A new parameter joins the group of the one whose place it took, else of the nearest by name; or the group that the
-    caller names: its index in the first optimizer, or the options of a new group. Frozen ones stay out. The state of
-    all others is untouched. Raises OptionError for an optimizer that holds nothing of the model.
+    caller names: its index in the first optimizer, or the options of a new group. Frozen ones stay out; one of
+    `thawing`, which were frozen, joins when it isn't any more. One that is frozen now stays with its state, since an
+    optimizer passes over what has no gradient. The state of all others is untouched. Raises OptionError for an
+    optimizer that holds nothing of the model.
     """
     homes = {id(p): group for o in optimizers for group in o.param_groups for p in group["params"]}
     _check(optimizers, old)
     staying = {id(p) for p in new.values()}
     gone = {id(p) for p in old.values()} - staying
-    held = {id(p) for p in old.values()}
+    held = {id(p) for p in old.values()} - (set(thawing) - homes.keys())
     fresh = {id(p): (name, p) for name, p in reversed(list(new.items())) if id(p) not in held and p.requires_grad}
     chosen = _chosen(optimizers[0], group) if fresh and group is not None else None
     for name, parameter in reversed(list(fresh.values())):

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from .declare import RESERVED, Where
 from .errors import OptionError, PluginError, SpecError
-from .layers import Layer
+from .layers import Layer, Template
 from .names import Offers
 from .values import INT_LIMIT, Call, List, Value, format_value, from_python, is_name, layer_calls, sequences_as
 
@@ -26,13 +26,17 @@ EMPTY = inspect.Parameter.empty
 
 @dataclass(frozen=True)
 class Option:
-    """One option of an arch or a modifier. `default` is `inspect.Parameter.empty` where there is none."""
+    """One option of an arch or a modifier. `default` is `inspect.Parameter.empty` where there is none.
+
+    variadic: takes every other keyword, as `**options` does. many: takes every positional value, as `*channels` does.
+    """
 
     name: str
     annotation: Any
     default: Any
     variadic: bool = False
     positional: bool = True
+    many: bool = False
 
     @property
     def type(self) -> str:
@@ -40,14 +44,17 @@ class Option:
         return _shown(self.annotation)
 
     def __str__(self) -> str:
-        if self.variadic:
-            return f"**{self.name}: {self.type}"
+        if self.variadic or self.many:
+            return f"{'*' if self.many else '**'}{self.name}: {self.type}"
         return f"{self.name}: {self.type}" + ("" if self.default is EMPTY else f" = {self.default!r}")
 
 
 @dataclass(frozen=True)
 class Bound:
-    """Options bound and checked. `written` are the names that the user wrote, defaults left out."""
+    """Options bound and checked. `written` are the names that the user wrote, defaults left out.
+
+    What `*channels` takes stands in `values` as a tuple under that name; `called` puts it back into its place.
+    """
 
     values: Mapping[str, Any]
     written: frozenset[str]
@@ -65,9 +72,25 @@ def options_of(function: Callable[..., Any], skip: int = 0) -> tuple[Option, ...
     except NameError as error:
         raise PluginError(f"{function.__name__}: the type of an option can't be found at run time: {error}") from None
     return tuple(
-        Option(p.name, hints.get(p.name, Any), p.default, p.kind is p.VAR_KEYWORD, p.kind is p.POSITIONAL_OR_KEYWORD)
+        Option(
+            p.name,
+            hints.get(p.name, Any),
+            p.default,
+            variadic=p.kind is p.VAR_KEYWORD,
+            positional=p.kind is p.POSITIONAL_OR_KEYWORD,
+            many=p.kind is p.VAR_POSITIONAL,
+        )
         for p in parameters
     )
+
+
+def called(function: Callable[..., Any], values: Mapping[str, Any], *first: Any) -> Any:
+    """Call a function with what was bound to it, behind what comes first: a modifier's model."""
+    named, in_a_row = dict(values), ()
+    for option in options_of(function, len(first)):
+        if option.many:
+            in_a_row = named.pop(option.name, ())
+    return function(*first, *in_a_row, **named)
 
 
 def signature(name: str, function: Callable[..., Any], skip: int = 0) -> str:
@@ -81,11 +104,15 @@ def bind(call: Call, function: Callable[..., Any], skip: int, layers: Callable[[
     layers: gives the table of layers that a value may name. Raises OptionError with the signature.
     """
     options = options_of(function, skip)
-    named = {o.name: o for o in options if not o.variadic}
+    named = {o.name: o for o in options if not o.variadic and not o.many}
     variadic = next((o for o in options if o.variadic), None)
+    many = next((o for o in options if o.many), None)
     shown = signature(call.name, function, skip)
-    given = _match(call, named, variadic, shown)
+    row = [value for key, value in call.args if key is None] if many else []
+    given = _match(call, named, variadic, many, shown)
     values: dict[str, Any] = {}
+    if many and row:
+        values[many.name] = tuple(check(call.name, many.name, value, many, layers, shown) for value in row)
     for name, value in given.items():
         option = named.get(name) or variadic
         assert option is not None
@@ -93,16 +120,21 @@ def bind(call: Call, function: Callable[..., Any], skip: int, layers: Callable[[
     for name, option in named.items():
         if option.default is EMPTY and name not in values:
             raise OptionError(f"{call.name} needs '{name}'; its options: {shown}")
-    order = [*(n for n in named if n in values), *sorted(n for n in values if n not in named)]
+    order = [*(n for n in named if n in values), *sorted(n for n in given if n not in named)]
     kept = [n for n in order if n not in named or not _is_default(values[n], named[n])]
-    args = tuple((n, from_python(values[n])) for n in kept)
-    return Bound({n: values[n] for n in order}, frozenset(kept), Call(call.name, args, call.source))
+    in_a_row = [many.name] if many and row else []
+    args: list[tuple[str | None, Value]] = [(None, from_python(v)) for name in in_a_row for v in values[name]]
+    args += [(n, from_python(values[n])) for n in kept]
+    bound = {n: values[n] for n in in_a_row + order}
+    return Bound(bound, frozenset(in_a_row + kept), Call(call.name, tuple(args), call.source))
 
 
-def _match(call: Call, named: Mapping[str, Option], variadic: Option | None, shown: str) -> dict[str, Value]:
-    """Positional and keyword arguments by name."""
+def _match(
+    call: Call, named: Mapping[str, Option], variadic: Option | None, many: Option | None, shown: str
+) -> dict[str, Value]:
+    """Keyword arguments by name, and positional ones, unless one option takes them all."""
     names = [o.name for o in named.values() if o.positional]
-    positional = [value for key, value in call.args if key is None]
+    positional = [value for key, value in call.args if key is None and not many]
     if len(positional) > len(names):
         most = f"at most {len(names)} positional value{'s' * (len(names) != 1)}" if names else "no positional values"
         raise OptionError(f"{call.name} takes {most}, not {len(positional)}; its options: {shown}")
@@ -114,6 +146,8 @@ def _match(call: Call, named: Mapping[str, Option], variadic: Option | None, sho
             raise OptionError(f"{call.name}: '{key}' is given by position and by name; its options: {shown}")
         if key in RESERVED:
             raise OptionError(f"{call.name}: '{key}' can't stand in a spec; write zoo.create(spec, {key}=...)")
+        if many and key == many.name:
+            raise OptionError(f"{call.name}: '{key}' are given by position, without a name; its options: {shown}")
         if key not in named and variadic is None:
             raise no_option(call.name, key, named, shown)
         given[key] = value
@@ -129,15 +163,15 @@ def no_option(name: str, key: str, known: Iterable[str], shown: str) -> OptionEr
 
 def check(name: str, key: str, value: Value, option: Option, layers: Callable[[], Offers], shown: str) -> Any:
     """One value, checked against its option's type; a list or a tuple becomes what the type asks for."""
-    wants_layer = _mentions(option.annotation, Layer)
-    if wants_layer and isinstance(value, str) and value in layers():
+    wanted = next((kind for kind in (Template, Layer) if _mentions(option.annotation, kind)), None)
+    if wanted and isinstance(value, str) and value in layers():
         raise OptionError(f"{name}: {key}={value} is a word, not a layer; write {value}()")
     if next(layer_calls(value), None) is not None:
-        if not wants_layer and option.annotation is not Any:
+        if not wanted and option.annotation is not Any:
             raise OptionError(
                 f"{name}: {key} takes {option.type}, not the layer {format_value(value)}; its options: {shown}"
             )
-        value = Layer.bind(value, layers())
+        value = (wanted or Layer).bind(value, layers())
     if option.annotation is Any:
         return sequences_as(tuple, value)
     try:
@@ -186,7 +220,8 @@ def _reason(problem: ValueError) -> str:
     """What pydantic expected, in a clause."""
     errors = problem.errors() if hasattr(problem, "errors") else []
     reasons = dict.fromkeys(e["msg"].removeprefix("Input should be ").removeprefix("Value error, ") for e in errors)
-    return "expected " + " or ".join(reasons)
+    words = [reason for reason in reasons if not reason.endswith(" of Layer")]  # the signature says that as well
+    return "expected " + (" or ".join(words) or "a layer")
 
 
 def _is_default(value: Any, option: Option) -> bool:

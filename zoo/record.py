@@ -1,7 +1,7 @@
 """What a modifier really did: the model before and after, compared by the engine, not told by the modifier.
 
-A `Snapshot` holds references and shallow copies, no tensor is copied. From it come the list of changes, the promises
-that were broken, and the way back.
+A `Snapshot` holds references and shallow copies; a tensor is copied before the first write into it. From it come the
+list of changes, the promises that were broken, and the way back.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .edits import HOOK_DICTS, slow_path
 from .info import KEY, Change
 from .mixins import parts_of
 from .walker import places
+from .writes import Writes, address
 
 TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
 PLAIN = (int, float, str, bool, type(None), bytes, complex)
@@ -34,16 +35,27 @@ class TensorState:
     requires_grad: bool
     version: int | None
     data: Tensor
+    grad: Tensor | None
 
     @classmethod
     def of(cls, t: Tensor) -> TensorState:
         version = None if t.is_inference() else t._version
-        return cls(t, tuple(t.shape) if _sized(t) else (), t.dtype, t.device, t.requires_grad, version, t.data)
+        grad = t.grad if t.is_leaf else None
+        return cls(t, tuple(t.shape) if _sized(t) else (), t.dtype, t.device, t.requires_grad, version, t.data, grad)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TensorState):
             return NotImplemented
         return self.tensor is other.tensor and self._facts() == other._facts()
+
+    def restore(self) -> None:
+        moved = (self.tensor.dtype, self.tensor.device) != (self.dtype, self.device)
+        if moved or address(self.tensor) != address(self.data):
+            self.tensor.data = self.data  # `.half()` and its like change what a parameter holds
+        if self.tensor.requires_grad != self.requires_grad:
+            self.tensor.requires_grad_(self.requires_grad)
+        if self.tensor.is_leaf and self.tensor.grad is not self.grad:
+            self.tensor.grad = self.grad
 
     def _facts(self) -> tuple[Any, ...]:
         return self.shape, self.dtype, self.device, self.requires_grad, self.version
@@ -100,10 +112,7 @@ class ModuleState:
             if not same(own[name], content):
                 _refill(own[name], content)
         for state in self.tensors.values():
-            if (state.tensor.dtype, state.tensor.device) != (state.dtype, state.device):
-                state.tensor.data = state.data  # `.half()` and its like change what a parameter holds
-            if state.tensor.requires_grad != state.requires_grad:
-                state.tensor.requires_grad_(state.requires_grad)
+            state.restore()
 
 
 def _copy(value: Any, above: tuple[int, ...] = ()) -> Any:
@@ -126,7 +135,7 @@ def _refill(container: Any, content: Any) -> None:
 
 
 class Snapshot:
-    """A model at one moment."""
+    """A model at one moment. `writes`, while it is entered, notes what is written into the tensors."""
 
     def __init__(self, model: nn.Module) -> None:
         self.root = model
@@ -135,6 +144,7 @@ class Snapshot:
         self.first: dict[int, str] = {}
         for path, module in self.paths.items():
             self.first.setdefault(id(module), path)
+        self.writes = Writes(lambda: (state.tensor for state in self.tensors.values()))
 
     def state(self, path: str) -> ModuleState:
         return self.states[id(self.paths[path])]
@@ -149,7 +159,8 @@ class Snapshot:
         }
 
     def restore(self) -> nn.Module:
-        """Undo everything but writes into tensors, and return the old root."""
+        """Undo everything, the writes into tensors that were noted too, and return the old root."""
+        self.writes.restore()
         for state in self.states.values():
             state.restore()
         return self.root

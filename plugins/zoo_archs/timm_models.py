@@ -167,7 +167,7 @@ def sample(model: nn.Module) -> tuple[int, ...]:
     chans, *size = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
     for path in sites(model).get("stem", [])[:1]:
         weight = getattr(model.get_submodule(path), "weight", None)
-        chans = weight.shape[1] if weight is not None and weight.ndim == 4 else chans
+        chans = weight.shape[1] if weight is not None and weight.ndim == 4 else getattr(model, "in_chans", chans)
     # TResNet folds blocks of 4 × 4 pixels into channels in front of its first convolution.
     if any(type(module).__name__.startswith("SpaceToDepth") for module in model.modules()):
         chans //= 16

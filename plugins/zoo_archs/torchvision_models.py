@@ -82,7 +82,7 @@ def _check_options(name: str, builder: Callable[..., Any], options: dict[str, An
 def sites(model: nn.Module) -> dict[str, str | list[str]]:
     """`stem`: the first convolution. `head`: the last layer with weights of what torchvision calls so.
 
-    Detectors have none: what their heads give goes on into boxes. LR-ASPP adds up two.
+    Detectors have none: what their heads give goes on into boxes. LR-ASPP adds up two. `aux`: auxiliary classifiers.
     """
     from torch import nn
 
@@ -90,9 +90,12 @@ def sites(model: nn.Module) -> dict[str, str | list[str]]:
     layers = [path for path, module in model.named_modules() if isinstance(module, kinds)]
     detects = ".detection." in type(model).__module__
     head = [p for p in layers if re.match(r"(fc|classifier|heads?)(\.|$)", p) and not detects]
-    found: dict[str, str | list[str]] = {"stem": layers[0]} if layers else {}
+    stems = [path for path in layers if path.endswith("_encoder.convnormrelu.0")]  # RAFT's two, both on the image
+    found: dict[str, str | list[str]] = {"stem": stems or layers[0]} if layers else {}
     if head:
         found["head"] = head[-2:] if type(model).__name__ == "LRASPP" else head[-1]
+        if aux := [p for p in layers if re.fullmatch(r"aux\d\.fc2|AuxLogits\.fc|aux_classifier\.4", p)]:
+            found["aux"] = aux
         if isinstance(getattr(model, "dropout", None), nn.Dropout):
             found["head_drop"] = "dropout"
     return found
@@ -104,13 +107,15 @@ def sample(model: nn.Module) -> tuple[Any, ...]:
 
     path = type(model).__module__.split(".")
     kind, module = path[2], path[-1]
+    stem = next((m for m in model.modules() if hasattr(m, "in_channels")), None)
+    chans: int = getattr(stem, "in_channels", 3)
     if kind == "detection":
-        return ([torch.zeros(3, 64, 64)],)
+        return ([torch.zeros(chans, 64, 64)],)
     if kind == "optical_flow":
-        return torch.zeros(2, 3, 128, 128), torch.zeros(2, 3, 128, 128)
+        return torch.zeros(2, chans, 128, 128), torch.zeros(2, chans, 128, 128)
     if kind == "video":
-        return (3, 16, 112, 112) if module == "resnet" else (3, 16, 224, 224)
-    return (3, 299, 299) if module == "inception" else (3, 224, 224)
+        return (chans, 16, 112, 112) if module == "resnet" else (chans, 16, 224, 224)
+    return (chans, 299, 299) if module == "inception" else (chans, 224, 224)
 
 
 @zoo.hookimpl

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import zoo
 
 from .act import act
 from .bn import bn
 from .dropout import dropout
-from .heads import heads
+from .ends import in_chans, num_classes
+from .freeze import freeze, unfreeze
+from .heads import drop_heads, heads
+from .reinit import reinit
 from .structure import append, prepend, remove, replace, set_
+from .switch import switch, switch_act
 
 
 @zoo.hookimpl
 def zoo_modifiers() -> list[zoo.Modifier]:
-    return [act, append, bn, dropout, heads, prepend, remove, replace, set_]
+    ends = [heads, drop_heads, num_classes, in_chans]
+    layers = [append, prepend, remove, replace, set_, switch]
+    return [act, bn, dropout, *ends, freeze, reinit, *layers, switch_act, unfreeze]
+
+
+@zoo.hookimpl
+def zoo_layers() -> Mapping[str, Callable[..., Any] | str]:
+    return {"Head": "zoo_modifiers._heads:Head"}

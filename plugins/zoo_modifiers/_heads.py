@@ -11,6 +11,26 @@ from torch import Tensor, nn
 import zoo
 
 
+class Head(nn.Module):
+    """What one head is to be, as a layer of a spec: `heads(reg=Head(1, hidden=64, dropout=0.2))`.
+
+    size: the number of outputs. hidden: the width of a hidden layer with ReLU; None for a linear head. dropout: the
+    probability in front of the last layer. `heads` makes the layers, since the trunk's width is known there.
+    """
+
+    def __init__(self, size: int, hidden: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        for name, value in (("size", size), ("hidden", hidden)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise zoo.OptionError(f"Head: {name} is {value!r}; expected an integer of at least 1")
+        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+            raise zoo.OptionError(f"Head: dropout is {dropout!r}; expected a number from 0 to 1")
+        self.size, self.hidden, self.dropout = size, hidden, dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise zoo.NotApplicableError("a Head says what `heads` should make, as in heads(reg=Head(1, hidden=64))")
+
+
 class Heads(nn.ModuleDict):
     """A layer for each name, all on the same features, with so many outputs each.
 
@@ -30,21 +50,31 @@ class Heads(nn.ModuleDict):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.task is not None:
             return self[self.task](*args, **kwargs)  # type: ignore[no-any-return]
-        return torch.cat([self[name](*args, **kwargs) for name in self.sizes], self.dim)
+        outputs = [self[name](*args, **kwargs) for name in self.sizes]
+        for (name, size), output in zip(self.sizes.items(), outputs, strict=True):
+            if output.shape[self.dim] != size:  # what follows couldn't be taken apart
+                got = output.shape[self.dim]
+                raise zoo.ShapeError(f"the head '{name}' gives {got} outputs, not {size}; drop_heads takes one away")
+        return torch.cat(outputs, self.dim)
 
 
 class TaskChoice(zoo.Mixin):
-    """On the root: a dict of all heads' outputs, or with `task=` the output of that head alone."""
+    """On the root: a dict of all heads' outputs, or with `task=` the output of that head alone.
+
+    Where `zoo_heads_default` names a head, that is what a call without `task=` gives; `task="*"` is all of them.
+    """
 
     options = ("task",)
+    zoo_heads_default: str | None = None
 
     def forward(self, *args: Any, task: str | None = None, **kwargs: Any) -> Any:
         several = [self.get_submodule(path) for path in self.zoo_heads_at]  # type: ignore[attr-defined]
         sizes = several[0].sizes
-        if task is not None and task not in sizes:
-            raise zoo.OptionError(f"there is no head '{task}'; the heads: {', '.join(sizes)}")
-        if task is None:
+        task = task or self.zoo_heads_default or "*"
+        if task == "*":
             return _apart(super().forward(*args, **kwargs), sizes, several[0].dim)  # type: ignore[misc]
+        if task not in sizes:
+            raise zoo.OptionError(f"there is no head '{task}'; the heads: {', '.join(sizes)}")
         for heads in several:
             heads.task = task
         try:

@@ -35,26 +35,35 @@ def act(model: nn.Module, /, name: str, at: zoo.Where = "*") -> nn.Module:
     left alone, unless `at` names their class. A model that also calls an activation as a function, or has one inside a
     norm's formula, is refused, since it would be swapped by half.
     """
+    layer = layer_of(name)
+    for path, old in activations(model, at).items():
+        if hasattr(old, "act_fn"):  # timm's GammaAct, which scales what a function returns
+            old.act_fn = _function(name)
+        else:
+            model = zoo.replace(model, path, like(old, layer))
+    return model
+
+
+def activations(model: nn.Module, at: zoo.Where) -> dict[str, nn.Module]:
+    """The activations that a selector names, or the switch in which several stand; raises where that isn't all."""
+    from ._switch import Switch
+
     terms = [at] if isinstance(at, str) else list(at)
     gates_too = bool(_GATES.intersection(terms))
-    layer = _layer(name)
 
     def wanted(module: Any) -> bool:
-        return is_activation(module) or (gates_too and is_activation(module, _GATES))
+        switched = isinstance(module, Switch) and module.option == "act_type"
+        return switched or is_activation(module) or (gates_too and is_activation(module, _GATES))
 
     found = zoo.select(model, at, kind=wanted)
     for path, why in _out_of_reach(model):
         if at == "*" or any(path == top or path.startswith(f"{top}.") for top in zoo.select(model, at)):
             place = f"'{path}'" if path else "the root"
             raise zoo.NotApplicableError(f"act can't swap {why} at {place}, and swaps no model by half")
-    for path, old in found.items():
-        if hasattr(old, "act_fn"):  # timm's GammaAct, which scales what a function returns
-            old.act_fn = _function(name)
-        else:
-            model = zoo.replace(model, path, _like(old, layer))
     if not found:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no activation that is a module")
-    return model
+    whole = {path for path, module in found.items() if isinstance(module, Switch)}
+    return {path: module for path, module in found.items() if path.rpartition(".")[0] not in whole}
 
 
 def is_activation(module: Any, only: set[str] | None = None) -> bool:
@@ -68,7 +77,7 @@ def is_activation(module: Any, only: set[str] | None = None) -> bool:
     return _NO_ACTIVATIONS.isdisjoint(names) and _GATES.isdisjoint(names)
 
 
-def _layer(name: str) -> Any:
+def layer_of(name: str) -> Any:
     """timm's activation of this name, which no plugin can take over, or a plugin's."""
     from timm.layers import create_act
 
@@ -92,7 +101,7 @@ def _function(name: str) -> Any:
     return create_act.get_act_fn(name)
 
 
-def _like(old: nn.Module, layer: Any) -> nn.Module:
+def like(old: nn.Module, layer: Any) -> nn.Module:
     """The new activation with the old one's `inplace`. One with weights that is of this class already stays."""
     if type(old) is layer and next(old.parameters(), None) is not None:
         return old
@@ -107,9 +116,11 @@ def _like(old: nn.Module, layer: Any) -> nn.Module:
 
 def _out_of_reach(model: nn.Module) -> Iterator[tuple[str, str]]:
     """Activations that aren't modules, by the path of the module whose code they are in."""
+    from ._switch import Switch
+
     functions = zoo.functions_of(model)
     for path, module in model.named_modules():
-        if is_activation(module) or is_activation(module, _GATES):
+        if is_activation(module) or is_activation(module, _GATES) or isinstance(module, Switch):
             continue
         kind = type(module).__name__
         within = [cls.__name__ for cls in type(module).__mro__ if cls.__name__ in _WITHIN_NORM]

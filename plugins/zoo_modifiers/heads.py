@@ -2,102 +2,139 @@
 
 from __future__ import annotations
 
-import keyword
-import re
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 import zoo
 
+from ._classifier import classifiers, maker
+from ._names import check_names
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
+    from ._heads import Head
 
-@zoo.modifier(examples=["heads(cls=10, reg=1)", "heads(species=200, age=1)"])
-def heads(model: nn.Module, /, at: zoo.Where = "head", **sizes: Annotated[int, Ge(1)]) -> nn.Module:
-    """One linear head for each name, with so many outputs, on the shared trunk, in the place of the classifier.
+Size = Annotated[int, Ge(1)]
+
+
+@zoo.modifier(examples=["heads(cls=10, reg=1)", "heads(cls=10, reg=Head(1, hidden=64, dropout=0.2), default=cls)"])
+def heads(
+    model: nn.Module,
+    /,
+    at: zoo.Where = "head",
+    default: str | None = None,
+    hidden: Size | None = None,
+    dropout: Annotated[float, Ge(0), Le(1)] = 0.0,
+    **sizes: Size | zoo.Layer,
+) -> nn.Module:
+    """One head for each name, with so many outputs, on the shared trunk, in the place of the classifier.
 
     `model(x)` then returns a dict of all outputs, `model(x, task="cls")` computes that one head and returns its tensor.
     The heads are an nn.ModuleDict; with heads there already, the new ones join them. A convolutional classifier gets
     convolutional heads. An arch with several classifiers, as distilled ones have, gets heads in the place of each.
-    """
-    from torch import nn
 
+    default: the head that `model(x)` computes and gives; `task="*"` is all of them then.
+    hidden, dropout: the width of a hidden layer with ReLU, and the dropout in front of the last layer, of each head
+        that isn't a `Head(size, hidden, dropout)` of its own.
+    """
     from ._heads import Heads, TaskChoice
 
-    _check_names(sizes)
-    if at == "head" and "head" not in zoo.sites_of(model):
-        raise zoo.NotApplicableError(
-            f"this {type(model).__name__} names no classifier; say where, as in heads(..., at=fc)"
-        )
-    paths = tuple(_classifier(model, path) for path in zoo.select(model, at))
-    if getattr(model, "zoo_heads_at", paths) != paths:
-        raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(model.zoo_heads_at)}; add to those")  # type: ignore[arg-type]
+    check_names("heads", "head", sizes, ("sizes", "task", "dim"))
+    wanted = _wanted(sizes, hidden, dropout)
+    there: tuple[str, ...] = getattr(model, "zoo_heads_at", ())
+    paths = there if there and at == "head" else classifiers(model, at, "heads")
+    if there and paths != there:
+        raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(there)}; add to those")
+    if not sizes and not (there and default):
+        raise zoo.OptionError("heads needs at least one name=size, as in heads(cls=10, reg=1)")
     for path in paths:
         old = model.get_submodule(path)
         if isinstance(old, Heads):
-            if twice := sizes.keys() & old.sizes.keys():
-                raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
-            make = _maker(old[next(iter(old.sizes))], None)
-            for name, size in sizes.items():
-                zoo.add(model, path, name, make(size))
-            old.sizes = {**old.sizes, **sizes}
-            continue
-        make = _maker(old, zoo.width_of(model))
-        layers = {name: make(size) for name, size in sizes.items()}
-        dim = -1 if isinstance(next(iter(layers.values())), nn.Linear) else 1
-        model = zoo.replace(model, path, Heads(layers, sizes, dim))
-    return zoo.become(model, "", TaskChoice, zoo_heads_at=paths)
+            _join(model, path, old, wanted)
+        else:
+            layers = {name: _made(head, maker(old, zoo.width_of(model))) for name, head in wanted.items()}
+            dim = -1 if _is_linear(next(iter(layers.values()))) else 1
+            counts = {name: head.size for name, head in wanted.items()}
+            model = zoo.replace(model, path, Heads(layers, counts, dim))
+    known: Any = model.get_submodule(paths[0]).sizes
+    if default is not None and default not in known:
+        raise zoo.OptionError(f"heads: there is no head '{default}' to be the default; the heads: {', '.join(known)}")
+    default = default or getattr(model, "zoo_heads_default", None)
+    return zoo.become(model, "", TaskChoice, zoo_heads_at=paths, zoo_heads_default=default)
 
 
-def _maker(old: nn.Module, width: int | None) -> Callable[[int], nn.Module]:
-    """What makes a layer like the old classifier, with another number of outputs."""
+@zoo.modifier(examples=["drop_heads(reg)"])
+def drop_heads(model: nn.Module, /, *names: str) -> nn.Module:
+    """Take heads away that `heads` put there; the others keep their names and weights."""
+    there: tuple[str, ...] = getattr(model, "zoo_heads_at", ())
+    if not there:
+        raise zoo.NotApplicableError(f"this {type(model).__name__} has no heads; heads(cls=10, reg=1) makes them")
+    known: Any = model.get_submodule(there[0]).sizes
+    if not names:
+        raise zoo.OptionError(f"drop_heads needs the names of heads; there are {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise zoo.OptionError(f"there is no head '{name}'; the heads: {', '.join(known)}")
+        if name == getattr(model, "zoo_heads_default", None):
+            raise zoo.OptionError(f"'{name}' is what model(x) gives; name another first, as in heads(default=...)")
+    if not known.keys() - set(names):
+        raise zoo.OptionError("drop_heads leaves a model one head at least; num_classes puts a classifier there")
+    for path in there:
+        several: Any = model.get_submodule(path)
+        several.sizes = {name: size for name, size in several.sizes.items() if name not in names}
+        for name in set(names):
+            del several[name]
+    return model
+
+
+def _wanted(sizes: Mapping[str, Any], hidden: int | None, dropout: float) -> dict[str, Head]:
+    """What each head is to be."""
+    from ._heads import Head
+
+    wanted = {}
+    for name, size in sizes.items():
+        head = size.build() if isinstance(size, zoo.Layer) else Head(size, hidden, dropout)
+        if not isinstance(head, Head):
+            raise zoo.OptionError(f"heads: {name} is {size}; expected a number of outputs, or a Head(size, ...)")
+        wanted[name] = head
+    return wanted
+
+
+def _join(model: nn.Module, path: str, old: Any, wanted: Mapping[str, Head]) -> None:
+    """New heads beside those that are there."""
+    if twice := wanted.keys() & old.sizes.keys():
+        raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
+    first = next(m for m in old[next(iter(old.sizes))].modules() if _is_linear(m) or hasattr(m, "in_channels"))
+    for name, head in wanted.items():
+        zoo.add(model, path, name, _made(head, maker(first, None)))
+    old.sizes = {**old.sizes, **{name: head.size for name, head in wanted.items()}}
+
+
+def _made(head: Head, make: Callable[[int], nn.Module]) -> nn.Module:
+    """The layers of a head: one like the classifier, or with a hidden layer in front that is."""
     from torch import nn
 
-    if isinstance(old, nn.modules.conv._ConvNd):
-        conv: Any = getattr(nn, f"Conv{len(old.kernel_size)}d")
-        where: Any = (old.kernel_size, old.stride, old.padding, old.dilation)
-        return lambda size: conv(old.in_channels, size, *where, bias=old.bias is not None)
-    if isinstance(old, nn.Linear):
-        return lambda size: nn.Linear(old.in_features, size, bias=old.bias is not None)
-    assert width is not None
-    return lambda size: nn.Linear(width, size)
+    if head.hidden is None and not head.dropout:
+        return make(head.size)
+    layers = {"drop": nn.Dropout(head.dropout)} if head.dropout else {}
+    if head.hidden is None:
+        return nn.Sequential(OrderedDict(**layers, out=make(head.size)))
+    first: Any = make(head.hidden)
+    bias = first.bias is not None
+    if isinstance(first, nn.Linear):
+        out: nn.Module = nn.Linear(head.hidden, head.size, bias=bias)
+    else:
+        out = getattr(nn, type(first).__name__)(head.hidden, head.size, 1, bias=bias)
+    return nn.Sequential(OrderedDict(hidden=first, act=nn.ReLU(), **layers, out=out))
 
 
-def _classifier(model: nn.Module, path: str) -> str:
-    """The last layer with an output width at or inside a site, or the heads or the Identity that stand there."""
+def _is_linear(layer: nn.Module) -> bool:
+    """Whether its features are the last dimension, and not, as a convolution's, the first after the batch."""
     from torch import nn
 
-    from ._heads import Heads
-
-    kinds = (Heads, nn.Linear, nn.modules.conv._ConvNd)
-    inside = {f"{path}.{name}".strip("."): m for name, m in model.get_submodule(path).named_modules()}
-    if found := [name for name, module in inside.items() if isinstance(module, Heads)]:
-        return found[-1]
-    if found := [name for name, module in inside.items() if isinstance(module, kinds)]:
-        return found[-1]
-    if isinstance(model.get_submodule(path), nn.Identity) and zoo.width_of(model):
-        return path  # built without a classifier: the pooled features arrive here
-    met = type(model.get_submodule(path)).__name__
-    raise zoo.NotApplicableError(f"heads needs a linear layer or a convolution at '{path}', where a {met} stands")
-
-
-def _check_names(sizes: dict[str, int]) -> None:
-    from torch import nn
-
-    if not sizes:
-        raise zoo.OptionError("heads needs at least one name=size, as in heads(cls=10, reg=1)")
-    for name in sizes:
-        reason = ""
-        if not name.isidentifier() or keyword.iskeyword(name):
-            reason = "Python can't take it for a name"
-        elif hasattr(nn.ModuleDict, name) or name in ("training", "sizes", "task", "dim"):
-            reason = "nn.ModuleDict has an attribute of that name"
-        elif name.startswith("zoo_"):
-            reason = "what is inserted at a place stands under such names"
-        if reason:
-            other = f"{name.removeprefix('zoo_')}_head" if name.isidentifier() else re.sub(r"\W", "_", name)
-            raise zoo.OptionError(f"heads: a head can't be called '{name}': {reason}; call it '{other}', say")
+    return any(isinstance(module, nn.Linear) for module in layer.modules())

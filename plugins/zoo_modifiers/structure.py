@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 
+from ._copying import copy_fitting, topmost
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -56,7 +58,7 @@ def _put(model: nn.Module, site: zoo.Where, layer: zoo.Layer, first: bool) -> nn
 @zoo.modifier(examples=["remove(head)"])
 def remove(model: nn.Module, /, site: zoo.Where) -> nn.Module:
     """Take modules out. An Identity stays in the place of each, so that the names of the others stand."""
-    for path in _topmost(zoo.select(model, site)):
+    for path in topmost(zoo.select(model, site)):
         model = zoo.remove(model, path)
     return model
 
@@ -68,11 +70,13 @@ def replace(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer, keep_weights
     keep_weights: copy every parameter and buffer of the old one that has its name and shape in the new one.
     """
     pairs = []
-    for path in _topmost(zoo.select(model, site)):
+    for path in topmost(zoo.select(model, site)):
         old, new = model.get_submodule(path), layer.build()
         model = zoo.replace(model, path, new)
-        if keep_weights:  # afterwards, since now the new one has the old one's device and dtype
-            _copy_weights(old, new, path)
+        # Afterwards, since now the new one has the old one's device and dtype.
+        if keep_weights and not copy_fitting(old, new):
+            what = f"nothing of '{path}' ({type(old).__name__}) fits into {type(new).__name__}"
+            raise zoo.ShapeError(f"keep_weights: {what}")
         pairs.append((old, new))
     _tie_again(pairs)
     return model
@@ -88,29 +92,6 @@ def _tie_again(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
             if one is not None and one is not fresh[name] and one.shape == fresh[name].shape:
                 holder, _, own = name.rpartition(".")
                 setattr(new.get_submodule(holder), own, one)
-
-
-def _topmost(paths: dict[str, nn.Module]) -> list[str]:
-    """Those that aren't inside another."""
-    tops: list[str] = []
-    for path in paths:
-        if not any(top == "" or path.startswith(f"{top}.") for top in tops):
-            tops.append(path)
-    return tops
-
-
-def _copy_weights(old: nn.Module, new: nn.Module, path: str) -> None:
-    import torch
-
-    theirs = old.state_dict()
-    ours = {name: value for name, value in new.state_dict().items() if name in theirs}
-    fitting = [name for name, value in ours.items() if value.shape == theirs[name].shape]
-    if not fitting:
-        raise zoo.ShapeError(f"keep_weights: nothing of '{path}' ({type(old).__name__}) fits into {type(new).__name__}")
-    with torch.no_grad():
-        for name in fitting:
-            if not theirs[name].is_meta:
-                ours[name].copy_(theirs[name])
 
 
 # What can soundly be changed on a module that stays, and what it has to be.

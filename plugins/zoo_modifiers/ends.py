@@ -1,0 +1,160 @@
+"""The two ends of a model: how many channels come in, how many classes go out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge
+
+import zoo
+
+from ._classifier import classifiers, maker
+from ._copying import topmost
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@zoo.modifier(examples=["num_classes(10)", "num_classes(0)"])
+def num_classes(model: nn.Module, /, n: Annotated[int, Ge(0)], at: zoo.Where = "head") -> nn.Module:
+    """A fresh classifier for n classes on the trunk as it is; with 0 the model gives its features.
+
+    A model of timm gets what timm's own `reset_classifier` makes. Where a classifier has n classes already, it stays.
+    Auxiliary classifiers, as torchvision's GoogLeNet has them, go along.
+    """
+    if getattr(model, "zoo_heads_at", None):
+        raise zoo.NotApplicableError("this model has several heads; heads(name=n) adds one, drop_heads takes one away")
+    own: Any = getattr(model, "num_classes", None)
+    if at == "head" and callable(getattr(model, "reset_classifier", None)) and "head" in zoo.sites_of(model):
+        if own != n:
+            return _by_timm(model, n)
+    else:
+        aux = zoo.sites_of(model).get("aux", ()) if at == "head" else ()
+        for path in dict.fromkeys([*classifiers(model, at, "num_classes"), *aux]):
+            model = _classifier(model, path, n)
+    if isinstance(own, int) and at == "head":
+        model.num_classes = n  # type: ignore[assignment]
+    return model
+
+
+def _by_timm(model: nn.Module, n: int) -> nn.Module:
+    """What `reset_classifier` puts into the model, put there by `zoo.replace`, which keeps hooks and the device."""
+    before = dict(model.named_modules(remove_duplicate=False))
+    reset: Any = model.reset_classifier
+    # The one that would drop the second classifier of a distilled model unless told not to.
+    two = any(vars(module).get("distillation") is True for module in model.modules())
+    reset(n, **({"distillation": True} if two and "distillation" in inspect.signature(reset).parameters else {}))
+    after = dict(model.named_modules(remove_duplicate=False))
+    for path in topmost({path: new for path, new in after.items() if before.get(path, new) is not new}):
+        old, new = before[path], after[path]
+        parent, _, name = path.rpartition(".")
+        setattr(model.get_submodule(parent), name, old)
+        if repr(old) != repr(new) or next(new.parameters(), None) is not None:
+            model = zoo.replace(model, path, new)
+    return model
+
+
+def _classifier(model: nn.Module, path: str, n: int) -> nn.Module:
+    """Another classifier in one place; itself, where it has n classes."""
+    from torch import nn
+
+    old: Any = model.get_submodule(path)
+    none = n == 0 and isinstance(old, nn.Identity)
+    if none or n == getattr(old, "out_features", getattr(old, "out_channels", None)):
+        return zoo.replace(model, path, old)
+    return zoo.replace(model, path, nn.Identity() if n == 0 else maker(old, zoo.width_of(model))(n))
+
+
+@zoo.modifier(examples=["in_chans(1)", "in_chans(4, init=random)"])
+def in_chans(
+    model: nn.Module, /, n: Annotated[int, Ge(1)], init: Literal["timm", "random"] = "timm", at: zoo.Where = "stem"
+) -> nn.Module:
+    """Another number of input channels: the first convolution takes n.
+
+    init: `timm` makes the new weights of the old ones, as timm does when it loads pretrained weights: summed up for one
+        channel, else repeated in turn and scaled, so that the outputs keep their size. `random` draws them anew, and
+        so does `timm` for a linear layer of patches, where timm doesn't adapt either.
+    """
+    if at == "stem" and "stem" not in zoo.sites_of(model):
+        raise zoo.NotApplicableError(f"this {type(model).__name__} names no stem; say where, as in in_chans(1, at=...)")
+    means = getattr(getattr(model, "transform", None), "image_mean", None)
+    if means is not None and len(means) not in (1, n):
+        what = f"this {type(model).__name__} normalises images of {len(means)} channels itself"
+        raise zoo.NotApplicableError(f"{what}, so in_chans can't make it take {n}")
+    layers = [_input_layer(model, path, place) for path, place in zoo.select(model, at).items()]
+    had = {path: _image_channels(model, layer) for path, layer in layers}  # before any of them says otherwise
+    for path, layer in layers:
+        size = "in_features" if hasattr(layer, "in_features") else "in_channels"
+        fold = getattr(layer, size) // had[path]
+        if getattr(layer, size) != n * fold:
+            _rechannel(layer, had[path], n, fold, init)
+        setattr(layer, size, n * fold)
+        for name in _around(path):
+            holder: Any = model.get_submodule(name)
+            for key in _SAID:
+                if type(vars(holder).get(key)) is int and vars(holder)[key] == had[path]:
+                    setattr(holder, key, n)
+    return model
+
+
+# Where a module says how many channels come in.
+_SAID = ("in_chans", "in_channels", "in_chs")
+
+
+def _around(path: str) -> list[str]:
+    """The paths of the modules that hold this one, from the root on."""
+    names = path.split(".")
+    return [".".join(names[:end]) for end in range(len(names))]
+
+
+def _input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, Any]:
+    """The first layer with weights at or inside a place: a convolution, or the linear layer of an image's patches."""
+    from torch import nn
+
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    name, layer = next(((n, m) for n, m in place.named_modules() if isinstance(m, kinds)), ("", place))
+    found = f"{path}.{name}".strip(".")
+    patches = isinstance(layer, nn.Linear) and type(vars(model).get("in_chans")) is int
+    if not patches and (not isinstance(layer, nn.modules.conv._ConvNd) or layer.transposed):
+        met = type(layer).__name__
+        raise zoo.NotApplicableError(f"in_chans needs a convolution at '{found}', where a {met} stands")
+    if getattr(layer, "groups", 1) != 1 or not isinstance(layer._parameters.get("weight"), nn.Parameter):
+        why = "works in groups" if getattr(layer, "groups", 1) != 1 else "computes its weight"
+        raise zoo.NotApplicableError(f"in_chans can't adapt '{found}', a {type(layer).__name__} that {why}")
+    return found, layer
+
+
+def _image_channels(model: nn.Module, layer: Any) -> int:
+    """The channels of the image, of which a stem that folds pixels into channels takes several times as many."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+    takes = getattr(layer, "in_features", getattr(layer, "in_channels", 0))
+    sizes = [getattr(model, "in_chans", None), (cfg.get("input_size") or (None,))[0], takes]
+    return next(size for size in sizes if isinstance(size, int) and size > 0 and takes % size == 0)
+
+
+def _rechannel(layer: Any, had: int, n: int, fold: int, init: str) -> None:
+    import math
+
+    import torch
+    from torch import nn
+
+    old = layer.weight
+    with torch.no_grad():
+        new = _adapted(old.detach(), had, n, fold)
+        if init == "random" or new.ndim == 2:  # which of a patch's numbers are of one channel can't be told
+            nn.init.kaiming_uniform_(new, a=math.sqrt(5))  # what such a layer does when it's made
+    layer.weight = nn.Parameter(new, requires_grad=old.requires_grad)
+    if isinstance(getattr(layer, "scale", None), float):  # a scaled convolution of timm's divides by its inputs' root
+        layer.scale *= math.sqrt(old[0].numel() / new[0].numel())
+
+
+def _adapted(weight: Tensor, had: int, n: int, fold: int) -> Tensor:
+    """Weights (out, fold × had, …) for n channels instead of `had`."""
+    wide = weight.float().reshape(len(weight), fold, had, *weight.shape[2:])
+    if n == 1:
+        wide = wide.sum(dim=2, keepdim=True)
+    else:
+        times = -(-n // had)
+        wide = wide.repeat(1, 1, times, *[1] * (weight.ndim - 2))[:, :, :n] * (had / float(n))
+    return wide.flatten(1, 2).to(weight.dtype)

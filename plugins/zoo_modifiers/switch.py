@@ -1,0 +1,71 @@
+"""Several layers in one place, and the choice between them with each call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import zoo
+
+from ._copying import copy_fitting, topmost
+from ._names import check_names
+from .act import activations, layer_of, like
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@zoo.modifier(examples=["switch_act(relu, silu, sigmoid)"])
+def switch_act(model: nn.Module, /, *names: str, at: zoo.Where = "*") -> nn.Module:
+    """Several activations in the place of each, by the names that `act` takes; the first is the default.
+
+    `model(x, act_type="sigmoid")` runs that one, for this call. They are an nn.ModuleDict, the weights of a PReLU that
+    was there go on in the new one.
+    """
+    from ._switch import ActChoice, Switch
+
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise zoo.OptionError("switch_act needs two or more different activations, as in switch_act(relu, silu)")
+    layers = {name: layer_of(name) for name in names}
+    for path, old in activations(model, at).items():
+        if hasattr(old, "act_fn"):
+            raise zoo.NotApplicableError(f"'{path}' ({type(old).__name__}) scales a function, and can't hold several")
+        model = zoo.replace(model, path, Switch({n: _fresh(old, layer) for n, layer in layers.items()}, "act_type"))
+    return zoo.become(model, "", ActChoice)
+
+
+def _fresh(old: nn.Module, layer: type[nn.Module]) -> nn.Module:
+    """Like the old activation, and never itself, since its weights have another name from now on."""
+    import copy
+
+    from ._switch import Switch
+
+    old = old[old.default] if isinstance(old, Switch) else old
+    if next(old.parameters(), None) is None or not (isinstance(layer, type) and issubclass(layer, type(old))):
+        return like(old, layer)
+    new = copy.deepcopy(old)
+    for hooks in (new._forward_hooks, new._forward_pre_hooks, new._backward_hooks, new._backward_pre_hooks):
+        hooks.clear()  # the switch takes them over
+    return new
+
+
+@zoo.modifier(examples=["switch(head, plain=Identity(), scaled=Dropout(0.1))"])
+def switch(model: nn.Module, /, site: zoo.Where, keep_weights: bool = False, **layers: zoo.Layer) -> nn.Module:
+    """Several layers in each place that `site` names, of which a call runs one; the first by name is the default.
+
+    `model(x, choice="b")` runs `b` in every switch that has one, for this call; a list chooses in several switches.
+
+    keep_weights: copy into each choice every parameter and buffer of the old layer that has its name and shape there.
+    """
+    from ._switch import LayerChoice, Switch
+
+    if len(layers) < 2:
+        raise zoo.OptionError("switch needs two or more name=layer, as in switch(act1, a=ReLU(), b=PReLU(64))")
+    check_names("switch", "layer", layers, ("option", "default", "choice"))
+    for path in topmost(zoo.select(model, site)):
+        old = model.get_submodule(path)
+        made = Switch({name: layer.build() for name, layer in layers.items()}, "choice")
+        model = zoo.replace(model, path, made)
+        if keep_weights:
+            for new in made.values():
+                copy_fitting(old, new)
+    return zoo.become(model, "", LayerChoice)
