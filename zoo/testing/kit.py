@@ -209,7 +209,8 @@ def _archs_of(installed: Installed, archs: Iterable[str | Arch]) -> list[str | A
     for name, owned in installed.declared(Arch):
         own += owned.value.examples or (name,)
     named = [arch for arch in archs if isinstance(arch, str) and arch not in own]
-    owners = [(arch, installed.registry.base(parse(arch).arch).plugin.distribution) for arch in named]
+    known = installed.registry.also(*NETS, owner=OWNER)
+    owners = [(arch, known.base(parse(arch).arch).plugin.distribution) for arch in named]
     return own + [arch for arch, owner in owners if owner == installed.distribution]
 
 
