@@ -588,7 +588,7 @@ def zoo_families():
 BROKEN_PLUGINS = [
     ("loads", LEAKY.replace("def zoo_modifiers", "def zoo_modifierz"), "unknown hook 'zoo_modifierz'"),
     ("loads", "raise RuntimeError('no licence')", "plugin 'main' failed: RuntimeError: no licence"),
-    ("contributes", LEAKY.replace("@zoo.hookimpl\n", ""), "is a hook without @zoo.hookimpl?"),
+    ("contributes", LEAKY.replace("@zoo.hookimpl\n", ""), "implements no hook; is a function without @zoo.hookimpl?"),
     ("imports_light", "import torch\n" + LEAKY, "imports 'torch'; do that inside the functions"),
     ("imports_quick", "print('welcome')\n" + LEAKY, "prints 'welcome'"),
     ("imports_quick", "import time; time.sleep(1.1)\n" + LEAKY, "takes 1."),

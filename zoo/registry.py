@@ -124,6 +124,11 @@ class Registry:
                 found += _variants(hook, result) if kind is Spec else _declarations(hook, kind, result)
         return found
 
+    def hooks_of(self, plugin: Plugin) -> list[str]:
+        """The names of the hooks that a plugin implements."""
+        module = self._hooks.get_plugin(f"{plugin.distribution}:{plugin.name}")
+        return [] if module is None else [caller.name for caller in self._hooks.get_hookcallers(module) or ()]
+
     @cached_property
     def layers(self) -> Mapping[str, Any]:
         """The layers that a spec may name. Imports torch."""

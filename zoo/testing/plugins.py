@@ -118,11 +118,14 @@ def imports_quick(installed: Installed) -> str:
 
 
 def contributes(installed: Installed) -> str:
-    """It contributes something."""
-    counts = {kind: len(installed.declared(kind)) for kind in (Arch, Family, Modifier, Spec)}
-    assert any(counts.values()), "it declares no arch, family, modifier or variant; is a hook without @zoo.hookimpl?"
+    """Each of its entry points implements a hook, and what the hooks return is counted."""
+    installed.must_load()
+    for plugin in installed.plugins:
+        hooks = installed.registry.hooks_of(plugin)
+        assert hooks, f"{plugin.module} implements no hook; is a function without @zoo.hookimpl?"
     words = {Arch: "archs", Family: "families", Modifier: "modifiers", Spec: "variants"}
-    return ", ".join(f"{n} {words[kind]}" for kind, n in counts.items() if n)
+    counts = {word: len(installed.declared(kind)) for kind, word in words.items()}
+    return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
 
 
 def own_names(installed: Installed) -> None:
