@@ -60,11 +60,14 @@ ORDER = [
     "commands",
     "scaffold",
     "listing",
+    "testing",
     "cli",
 ]
 FORBIDDEN = {"plugins", "timm", "torchvision", "zoo_archs", "zoo_modifiers"}
 PACKAGES = {"zoo", "zoo_archs", "zoo_modifiers"}
-MODULES = sorted(path.stem for path in ENGINE.glob("*.py") if path.stem != "__init__")
+FILES = sorted(path for path in ENGINE.rglob("*.py") if path != ENGINE / "__init__.py")
+MODULES = sorted({path.relative_to(ENGINE).parts[0].removesuffix(".py") for path in FILES})  # a package is one
+NAMES = [path.relative_to(ENGINE).as_posix() for path in FILES]
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
@@ -94,9 +97,9 @@ def test_the_scan_sees_every_way_of_importing(tmp_path: Path) -> None:
     assert sorted(imports(file)) == [(0, "plugins"), (0, "timm.models"), (0, "torchvision")]
 
 
-@pytest.mark.parametrize("module", ["__init__", *MODULES])
-def test_the_engine_imports_no_plugin_and_no_library_of_models(module: str) -> None:
-    tops = {name.partition(".")[0] for level, name in imports(ENGINE / f"{module}.py") if level == 0}
+@pytest.mark.parametrize("file", ["__init__.py", *NAMES])
+def test_the_engine_imports_no_plugin_and_no_library_of_models(file: str) -> None:
+    tops = {name.partition(".")[0] for level, name in imports(ENGINE / file) if level == 0}
     assert not tops & FORBIDDEN
 
 
@@ -104,10 +107,11 @@ def test_every_module_of_the_engine_has_a_layer() -> None:
     assert sorted(ORDER) == MODULES
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_modules_import_only_from_the_layers_below(module: str) -> None:
-    found = list(imports(ENGINE / f"{module}.py"))
-    own = {name.partition(".")[0] for level, name in found if level}
+@pytest.mark.parametrize("file", NAMES)
+def test_modules_import_only_from_the_layers_below(file: str) -> None:
+    module, depth = file.partition("/")[0].removesuffix(".py"), file.count("/") + 1
+    found = list(imports(ENGINE / file))
+    own = {name.partition(".")[0] for level, name in found if level == depth}
     assert own <= set(ORDER[: ORDER.index(module)])
     whole = {name for level, name in found if level == 0 and name.partition(".")[0] == "zoo"}
     assert whole <= ({"zoo"} if module == "cli" else set()), "inside the engine, imports are relative"
@@ -115,7 +119,7 @@ def test_modules_import_only_from_the_layers_below(module: str) -> None:
 
 def test_no_module_bears_a_public_name() -> None:
     """Importing `zoo.replace` would put the module in the place of the function."""
-    assert not set(MODULES) & set(zoo.__all__)
+    assert set(MODULES) & set(zoo.__all__) == zoo._MODULES == {"testing"}  # which is meant
 
 
 def test_type_checkers_see_what_the_table_of_homes_says() -> None:
@@ -127,7 +131,7 @@ def test_type_checkers_see_what_the_table_of_homes_says() -> None:
         for alias in node.names:
             assert alias.asname == alias.name, f"`{alias.name} as {alias.name}` makes it public"
             seen[alias.name] = node.module
-    assert seen == zoo._HOME
+    assert seen == zoo._HOME | dict.fromkeys(zoo._MODULES)
     assert sorted(seen) == zoo.__all__
 
 
@@ -161,6 +165,7 @@ json.dump([m for m in heavy if m in sys.modules], sys.stderr)
     ("code", "unwanted"),
     [
         ("import zoo", {"torch", "timm", "zoo_archs", "lark", "pydantic"}),
+        ("import zoo.testing; zoo.testing.cases('plugzoo')", {"timm", "torchvision"}),
         ("main('--help')", {"torch", "timm"}),
         ("main('--version')", {"torch", "timm", "zoo_archs"}),
         ("main('list')", {"torch", "timm"}),

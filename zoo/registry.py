@@ -83,6 +83,11 @@ class Registry:
             if plugin.owner in self._tables[kind].get(name, {}) or (kind, name) in [d[:2] for d in declared[:at]]:
                 raise PluginError(f"{plugin.owner} declares the name '{name}' twice")
 
+    def hooks_of(self, plugin: Plugin) -> list[str]:
+        """The names of the hooks that a plugin implements."""
+        module = self._hooks.get_plugin(f"{plugin.distribution}:{plugin.name}")
+        return [] if module is None else [caller.name for caller in self._hooks.get_hookcallers(module) or ()]
+
     @cached_property
     def layers(self) -> Offers:
         """The layers that a spec may name. Imports torch."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..declare import Arch, Modifier
+from ..declare import Arch, Modifier, Sample
 from ..errors import OptionError, ZooError
 from ..factory import plan_of
 from ..grammar import read_mods
@@ -19,6 +19,8 @@ from .nets import NETS
 from .plugins import Installed
 from .results import Case, Report, expect
 from .trial import Checks, Ground, Trial, checks_of, guarded
+
+Archs = Sequence[str | Arch] | Mapping[str, Sample]
 
 OWNER = "zoo-testing"
 
@@ -72,7 +74,7 @@ SMALL = ("simple", "mlp(16, hidden=[12])", "convnet(channels=4, depth=2)")
 
 def check_modifier(
     modifier: str | Modifier,
-    archs: Sequence[str | Arch] | None = None,
+    archs: Archs | None = None,
     *,
     registry: Registry | None = None,
     expected_failures: Mapping[str, str] | None = None,
@@ -83,7 +85,8 @@ def check_modifier(
     modifier: a name, or what `@zoo.modifier` made, which is tried with each of its examples; or a text with options,
         `"leaky(0.2)"`, for these alone.
     archs: specs such as `"resnet18"`, or what `@zoo.arch()` made. By default small nets of the zoo and of the kit,
-        which have shared modules, tied weights, fused norms, frozen weights and the like.
+        which have shared modules, tied weights, fused norms, frozen weights and the like. As a dict, with the shape of
+        one input where the arch's own sample would take long: `{"resnet18": (3, 48, 48)}`.
     expected_failures: `{"exports": "why"}`, for one arch `{"exports[resnet18]": "why"}`. A check that is expected to
         fail and passes is a failure.
     raises: whether a failure raises AssertionError with every failed check; otherwise the report says it.
@@ -110,7 +113,7 @@ def check_arch(
 
 def check_plugin(
     distribution: str,
-    archs: Sequence[str | Arch] | None = None,
+    archs: Archs | None = None,
     *,
     registry: Registry | None = None,
     expected_failures: Mapping[str, str] | None = None,
@@ -132,7 +135,7 @@ def parametrize(
     distribution: str | None = None,
     *,
     modifiers: Iterable[str | Modifier] = (),
-    archs: Sequence[str | Arch] | None = None,
+    archs: Archs | None = None,
     registry: Registry | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> Any:
@@ -157,60 +160,65 @@ def cases(
     distribution: str | None = None,
     *,
     modifiers: Iterable[str | Modifier] = (),
-    archs: Sequence[str | Arch] | None = None,
+    archs: Archs | None = None,
     registry: Registry | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Case]:
     """The checks that `parametrize` would run, as values: `case()` raises, `case.result()` tells."""
     if not __debug__:
         raise ZooError("the checks are assertions, which python -O switches off")
-    registry, wanted = registry or default_registry(), list(modifiers)
-    own: list[str | Arch] = []
+    modifiers = list(modifiers)
+    registry = _extended(registry or default_registry(), [*modifiers, *(archs or ())])
+    wanted = [_named(modifier, registry) for modifier in modifiers]
+    on = None if archs is None else [_named(arch, registry) for arch in archs]
+    own: list[str] = []
     found: list[Case] = []
     if distribution is not None:
         installed = Installed(normalise(distribution), registry)
         found += _cases(PLUGINS, installed, installed.distribution)
         if installed.ok:
             wanted += [name for name, _ in installed.declared(Modifier)]
-            own += _archs_of(installed, archs or ())
+            own += _archs_of(installed, on or ())
     elif not wanted:
-        own += archs or ()
-    registry, names = _known(registry, [*own, *wanted, *(archs if archs is not None else ())])
-    for name in names[: len(own)]:
-        found += _arch_cases(name, registry)
-    on = names[len(own) + len(wanted) :] if archs is not None else _default_archs(registry, names[: len(own)])
-    if wanted and not on:
-        raise ValueError("a modifier is checked on an arch, and archs=[] names none")
-    for arch in on:
-        plan_of(parse(arch), registry)  # a name that isn't there is told before anything runs
-    grounds = [Ground(arch, registry) for arch in on] if wanted else []
-    for text in names[len(own) : len(own) + len(wanted)]:
-        found += _modifier_cases(text, grounds)
+        own += on or ()
+    samples = archs if isinstance(archs, Mapping) else {}
+    for arch in own:
+        found += _arch_cases(arch, _ground(arch, registry, samples))
+    if wanted:
+        on = _default_archs(registry, own) if on is None else on
+        grounds = [_ground(arch, registry, samples) for arch in on]
+        for text in wanted:
+            found += _modifier_cases(text, grounds)
     return expect(found, expected_failures)
 
 
-def _known(registry: Registry, things: Sequence[str | Arch | Modifier]) -> tuple[Registry, list[str]]:
-    """A registry in which all of these have a name, the kit's own nets too, and those names."""
-    strange: list[Arch | Modifier] = list(NETS)
-    for thing in things:
-        if not isinstance(thing, str) and _name_of(thing, registry) is None and thing not in strange:
-            strange.append(thing)
-    registry = registry.also(*strange, owner=OWNER)
-    return registry, [thing if isinstance(thing, str) else _name_of(thing, registry) or "" for thing in things]
+def _ground(arch: str, registry: Registry, samples: Mapping[str, Any]) -> Ground:
+    """A name or an option that isn't there is told before anything runs."""
+    plan_of(parse(arch), registry)
+    return Ground(arch, registry, samples.get(arch))
+
+
+def _extended(registry: Registry, things: Iterable[str | Arch | Modifier]) -> Registry:
+    """A registry in which all of these have a name, and the kit's own nets too."""
+    strange = [thing for thing in things if not isinstance(thing, str) and _name_of(thing, registry) is None]
+    return registry.also(*NETS, *(thing for thing in strange if thing not in NETS), owner=OWNER)
+
+
+def _named(thing: str | Arch | Modifier, registry: Registry) -> str:
+    return thing if isinstance(thing, str) else _name_of(thing, registry) or thing.name
 
 
 def _name_of(thing: Arch | Modifier, registry: Registry) -> str | None:
     return next((name for name, owned in registry.declared(type(thing)) if owned.value is thing), None)
 
 
-def _archs_of(installed: Installed, archs: Iterable[str | Arch]) -> list[str | Arch]:
+def _archs_of(installed: Installed, archs: Iterable[str]) -> list[str]:
     """A distribution's own archs with the options of their examples, and what of its families was named."""
-    own: list[str | Arch] = []
+    own: list[str] = []
     for name, owned in installed.declared(Arch):
         own += owned.value.examples or (name,)
-    named = [arch for arch in archs if isinstance(arch, str) and arch not in own]
-    owners = [(arch, installed.registry.base(parse(arch).arch).plugin.distribution) for arch in named]
-    return own + [arch for arch, owner in owners if owner == installed.distribution]
+    owners = {arch: installed.registry.base(parse(arch).arch).plugin.distribution for arch in archs if arch not in own}
+    return own + [arch for arch, owner in owners.items() if owner == installed.distribution]
 
 
 def _default_archs(registry: Registry, own: Sequence[str]) -> list[str]:
@@ -221,14 +229,15 @@ def _default_archs(registry: Registry, own: Sequence[str]) -> list[str]:
     return [*small.values(), *nets, *(arch for arch in own if parse(arch).arch.name not in small)]
 
 
-def _arch_cases(arch: str, registry: Registry) -> list[Case]:
-    found = registry.base(parse(arch).arch)
-    ground = Ground(arch, registry)
-    declared = Declared(found.name, plan_of(parse(arch), registry).arch, registry)
+def _arch_cases(arch: str, ground: Ground) -> list[Case]:
+    found = ground.registry.base(parse(arch).arch)
+    declared = Declared(found.name, ground.plan.arch, ground.registry)
     return [*_cases(DECLARATIONS, declared, arch), *_cases(ARCHS, ground, arch)]
 
 
 def _modifier_cases(text: str, grounds: Sequence[Ground]) -> list[Case]:
+    if not grounds:
+        raise ValueError("a modifier is checked on an arch, and archs=[] names none")
     calls = read_mods(text)
     if len(calls) != 1:
         raise OptionError(f"the checks are of one modifier, and '{text}' has {len(calls)}")

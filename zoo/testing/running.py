@@ -39,7 +39,7 @@ def device(trial: Trial) -> str | None:
     on_meta = moved(ground.arguments, "meta")
     ground.once("run on meta", lambda: run(create(ground.arch, device="meta", registry=trial.registry).eval(), on_meta))
     outputs = [out.shape for out in run(made.eval(), on_meta, seed=None)]
-    assert outputs == [out.shape for out in run(variant, ground.arguments)], "on meta it gives other shapes"
+    assert outputs == [out.shape for out in trial.runs()], "on meta it gives other shapes"
     return None
 
 
@@ -49,11 +49,11 @@ def _dtypes(model: nn.Module, arguments: tuple[Any, ...]) -> list[torch.dtype]:
 
 def no_nan(trial: Trial) -> None:
     """Outputs are finite in eval and in train mode, where the base's are."""
-    variant, ground = trial.variant, trial.ground
+    ground = trial.ground
     for training, mode in ((False, "eval"), (True, "train")):
         if not finite(ground.runs(training)):
             raise Skip(f"the bare arch's own output in {mode} mode isn't finite")
-        assert finite(run(variant, ground.arguments, training)), f"in {mode} mode the output isn't finite"
+        assert finite(trial.runs(training)), f"in {mode} mode the output isn't finite"
 
 
 def deterministic(trial: Trial) -> None:
@@ -61,7 +61,7 @@ def deterministic(trial: Trial) -> None:
     variant, ground = trial.variant, trial.ground
     if not same(ground.runs(), run(ground.model, ground.arguments, seed=3)):
         raise Skip("the bare arch's own output differs from call to call")
-    first = run(variant, ground.arguments)
+    first = trial.runs()
     assert same(first, run(variant, ground.arguments)), "two forwards in eval mode differ"
     assert same(first, run(variant, ground.arguments, seed=3)), "in eval mode it draws random numbers"
 
@@ -127,7 +127,7 @@ def exports(trial: Trial) -> None:
 def _as_eager(trial: Trial, what: str, attempt: Callable[[nn.Module, tuple[Any, ...]], list[Tensor]]) -> None:
     variant, ground = trial.variant, trial.ground
     ground.once(what, lambda: attempt(ground.model, ground.arguments))
-    expected = run(variant, ground.arguments)
+    expected = trial.runs()
     try:
         found = attempt(variant, ground.arguments)
     except Exception as error:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from ..declare import Sample
 from ..errors import NoEffectError, NotApplicableError, PluginError, ShapeError, ZooError
 from ..factory import Plan, create, modify, plan_of
 from ..info import changes_of
@@ -27,8 +28,8 @@ DECLINES = (NotApplicableError, NoEffectError, ShapeError)
 class Ground:
     """A bare arch that modifiers are tried on."""
 
-    def __init__(self, arch: str, registry: Registry) -> None:
-        self.arch, self.registry = arch, registry
+    def __init__(self, arch: str, registry: Registry, sample: Sample | None = None) -> None:
+        self.arch, self.registry, self.sample = arch, registry, sample
         self.memo: dict[str, Any] = {}  # what a check found out about the bare arch and the next one needs again
 
     @cached_property
@@ -43,7 +44,7 @@ class Ground:
 
     @cached_property
     def arguments(self) -> tuple[Any, ...]:
-        return arguments_of(self.model, self.plan.arch.sample)
+        return arguments_of(self.model, self.sample or self.plan.arch.sample)
 
     @cached_property
     def classes(self) -> list[type]:
@@ -122,6 +123,18 @@ class Trial:
     def fresh(self) -> nn.Module:
         """A copy to change."""
         return copy.deepcopy(self.variant)
+
+    def runs(self, training: bool = False) -> list[torch.Tensor]:
+        """What a forward of the variant gives, which several checks look at; Skip where the base's fails."""
+        self.ground.runs(training)
+        memo = self.memo
+        if training not in memo:
+            memo[training] = run(self.variant, self.ground.arguments, training)
+        return memo[training]
+
+    @cached_property
+    def memo(self) -> dict[bool, list[torch.Tensor]]:
+        return {}
 
     def applied(self, model: nn.Module) -> nn.Module:
         """The modifier on a live model."""
