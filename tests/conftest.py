@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
 import pytest
 import torch
+
+from zoo.loader import load_plugins
+from zoo.registry import Registry
 
 torch.set_num_threads(1)  # more of them only spin where several test runs share the cores
 
@@ -11,3 +19,52 @@ torch.set_num_threads(1)  # more of them only spin where several test runs share
 @pytest.fixture(autouse=True)
 def _same_seed() -> None:
     torch.manual_seed(0)
+
+
+class World:
+    """Distributions made up in a directory that stands on `sys.path`."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tmp_path, self.monkeypatch = tmp_path, monkeypatch
+
+    def add(
+        self,
+        dist: str,
+        code: str | None,
+        *,
+        module: str = "",
+        value: str = "",
+        name: str = "",
+        site: str = "site",
+        version: str = "1.0",
+        metadata: str = "",
+    ) -> str:
+        """Install a distribution with one module and one entry point. Returns the module's name."""
+        place = self.tmp_path / site
+        module = module or f"mod_{dist}".replace("-", "_").lower()
+        info = place / f"{dist.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n{metadata}")
+        (info / "entry_points.txt").write_text(f"[zoo]\n{name or 'main'} = {value or module}\n")
+        if code is not None:
+            (place / f"{module}.py").write_text(dedent(code))
+        if str(place) not in sys.path:
+            self.monkeypatch.syspath_prepend(str(place))
+        return module
+
+    def registry(self, disabled: str = "") -> Registry:
+        return Registry(load_plugins(disabled))
+
+    def forget(self) -> None:
+        """Take what was imported from here out of `sys.modules`."""
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(str(self.tmp_path)):
+                del sys.modules[name]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.delenv("ZOO_DISABLE_PLUGINS", raising=False)
+    made = World(tmp_path, monkeypatch)
+    yield made
+    made.forget()

@@ -204,7 +204,7 @@ def test_the_wheel_holds_every_source_file(wheel: zipfile.ZipFile) -> None:
         p.relative_to(ROOT).as_posix() for p in ENGINE.rglob("*") if p.suffix in (".py", ".lark", ".typed", ".tmpl")
     }
     here |= {p.relative_to(ROOT / "plugins").as_posix() for p in (ROOT / "plugins").rglob("*.py")}
-    assert {"zoo/py.typed", "zoo/grammar.lark"} <= here
+    assert {"zoo/py.typed", "zoo/grammar.lark", "zoo/templates/pyproject.toml.tmpl"} <= here
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} >= here
 
 

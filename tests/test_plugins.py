@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import subprocess
 import sys
-from collections.abc import Iterator
+import types
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import torch
+from click.testing import CliRunner
+from conftest import World
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import zoo
+from zoo.cli import main
 from zoo.loader import Plugin, load_plugins
 from zoo.registry import Registry
 
@@ -46,46 +53,6 @@ def shout(model, /, times: int = 1):
 def zoo_modifiers():
     return [shout]
 """
-
-
-class World:
-    """Distributions made up in a directory that stands on `sys.path`."""
-
-    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tmp_path, self.monkeypatch = tmp_path, monkeypatch
-
-    def add(
-        self, dist: str, code: str | None, *, module: str = "", value: str = "", name: str = "", site: str = "site"
-    ) -> str:
-        """Install a distribution with one module and one entry point. Returns the module's name."""
-        place = self.tmp_path / site
-        module = module or f"mod_{dist}".replace("-", "_").lower()
-        info = place / f"{dist.replace('-', '_')}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[zoo]\n{name or 'main'} = {value or module}\n")
-        if code is not None:
-            (place / f"{module}.py").write_text(dedent(code))
-        if str(place) not in sys.path:
-            self.monkeypatch.syspath_prepend(str(place))
-        return module
-
-    def registry(self, disabled: str = "") -> Registry:
-        return Registry(load_plugins(disabled))
-
-    def forget(self) -> None:
-        """Take what was imported from here out of `sys.modules`."""
-        for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", None) or "").startswith(str(self.tmp_path)):
-                del sys.modules[name]
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.delenv("ZOO_DISABLE_PLUGINS", raising=False)
-    made = World(tmp_path, monkeypatch)
-    yield made
-    made.forget()
 
 
 def plugin(registry: Registry, distribution: str) -> Plugin:
@@ -188,7 +155,49 @@ FAILING = [
         "",
         "zoo_modifiers() returned int; ",
     ),
-    ("a misspelt hook", "import zoo\n@zoo.hookimpl\ndef zoo_modifier(): return []", "", "PluginValidationError: "),
+    (
+        "a misspelt hook",
+        "import zoo\n@zoo.hookimpl\ndef zoo_modifier(): return []",
+        "",
+        "unknown hook 'zoo_modifier'; did you mean",
+    ),
+    (
+        "a hook without its mark",
+        "def zoo_modifiers(): return []",
+        "",
+        "write @zoo.hookimpl above zoo_modifiers(): without it, it is no hook",
+    ),
+    (
+        "arguments that the hook hasn't",
+        "import zoo\n@zoo.hookimpl\ndef zoo_modifiers(models): return []",
+        "",
+        "PluginValidationError: ",
+    ),
+    (
+        "a name that no spec can say",
+        "import zoo\n@zoo.hookimpl\ndef zoo_archs(): return [zoo.Arch('two words', dict)]",
+        "",
+        "arch 'two words': a name is letters, digits and _ . -, not starting with a digit",
+    ),
+    (
+        "a layer that is a number",
+        "import zoo\n@zoo.hookimpl\ndef zoo_layers(): return {'L': 3}",
+        "",
+        "zoo_layers() gives 3 for 'L'; expected a function or a class, or where it is: 'module:attribute'",
+    ),
+    (
+        "a list of activations",
+        "import zoo\n@zoo.hookimpl\ndef zoo_activations(): return ['relu']",
+        "",
+        "zoo_activations() returned list; expected a dict of name and what makes the activation",
+    ),
+    ("an exception of its own kind", "class Stop(BaseException): pass\nraise Stop('now')", "", "Stop: now"),
+    (
+        "an exception without a text",
+        "class E(Exception):\n  def __str__(self): 1 / 0\nraise E",
+        "",
+        "E: (it has no text)",
+    ),
     (
         "no docstring",
         "import zoo\n@zoo.modifier\ndef m(model): return model",
@@ -237,6 +246,129 @@ def test_metadata_without_a_name_takes_nothing_down(world: World, tmp_path: Path
     registry = world.registry()
     assert plugin(registry, "zoo-good").status == "ok"
     assert all(status == "ok" for _, status in own(registry))
+
+
+# -- plugins that are a nuisance --------------------------------------------------------------------------------------
+
+NOISY = """
+import sys, warnings
+print("loaded")
+sys.stderr.write("to stderr\\n")
+warnings.warn("old", DeprecationWarning)
+import os
+os.system("echo from a shell")
+""" + GOOD.replace("    return [shout]", "    print('asked')\n    return [shout]")
+
+
+def test_what_a_plugin_prints_goes_to_stderr(world: World) -> None:
+    world.add("noisy", NOISY)
+    code = "from zoo.cli import main; main()"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(world.tmp_path / "site"), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "list", "--json"], capture_output=True, text=True, env=env, timeout=120
+    )
+    assert done.returncode == 0
+    assert "shout" in [row["name"] for row in json.loads(done.stdout)]
+    assert {"loaded", "asked", "to stderr", "from a shell"} <= set(done.stderr.split("\n"))
+
+
+def test_a_warning_on_import_is_kept_and_is_no_error(world: World) -> None:
+    """Not even where warnings are errors, as in this run."""
+    module = world.add("noisy", "import warnings\nwarnings.warn('old', DeprecationWarning)\n" + GOOD)
+    found = plugin(world.registry(), "noisy")
+    assert (found.status, found.reason) == ("ok", "")
+    (kept,) = found.warnings
+    assert kept == f"DeprecationWarning: old ({world.tmp_path}/site/{module}.py, line 2)"
+
+
+@pytest.mark.parametrize("code", ["raise KeyboardInterrupt", "import zoo\n@zoo.hookimpl\ndef zoo_archs(): raise {}"])
+def test_the_user_can_interrupt_an_import(world: World, code: str) -> None:
+    world.add("slow", code.format("KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        world.registry()
+
+
+@pytest.mark.parametrize(
+    ("code", "torch"),
+    [
+        ("import torch", True),
+        ("from torch import nn", True),
+        ("from torch.nn import Linear", True),
+        ("import json", False),
+        ("def f():\n    import torch", False),
+    ],
+)
+def test_it_shows_who_brings_torch_in(world: World, code: str, torch: bool) -> None:
+    """Also where torch is there already, as in this process."""
+    world.add("acme", code)
+    assert plugin(world.registry(), "acme").torch is torch
+
+
+def test_where_a_plugin_is_and_what_it_contributes(world: World) -> None:
+    module = world.add("acme", MINE.format(name="mark", mark="Tanh"))
+    found = plugin(world.registry(), "acme")
+    assert found.source == str(world.tmp_path / "site" / f"{module}.py")
+    assert found.contributes == {"archs": ("resnet18",), "modifiers": ("mark",), "variants": ("simple",)}
+    assert 0 < found.seconds < 60
+    bad = world.add("bad", "1 / 0")
+    assert plugin(world.registry(), "bad").source == str(world.tmp_path / "site")
+    assert bad not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("needs", "reason"),
+    [
+        ("plugzoo", ""),
+        ("plugzoo>=0.1", ""),
+        ("PlugZoo (>=0.0.1,<5)", ""),
+        ("plugzoo>=99", "it needs plugzoo>=99, and this is plugzoo 0.1.0"),
+        ("plugzoo<0.1; python_version > '3'", "it needs plugzoo<0.1, and this is plugzoo 0.1.0"),
+        ("plugzoo<0.1; python_version < '3'", ""),
+        ("plugzoo<0.1; extra == 'old'", ""),
+        ("plugzoo-extras>=99", ""),
+        ("plugzoo >> what", ""),
+    ],
+)
+def test_a_plugin_that_needs_another_version_is_not_imported(world: World, needs: str, reason: str) -> None:
+    module = world.add("acme", GOOD, metadata=f"Requires-Dist: timm\nRequires-Dist: {needs}\n")
+    found = plugin(world.registry(), "acme")
+    assert (found.status, found.reason) == ("failed" if reason else "ok", reason)
+    assert (module in sys.modules) is (not reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"[zoo]\nno equals sign\n", "its metadata can't be read: TypeError: "),
+        (b"[zoo]\nmain = \xff\xfe\n", "its metadata can't be read: UnicodeDecodeError: "),
+    ],
+)
+def test_metadata_that_cannot_be_read_take_nothing_down(world: World, text: bytes, reason: str) -> None:
+    world.add("wrecked", None)
+    (world.tmp_path / "site" / "wrecked-1.0.dist-info" / "entry_points.txt").write_bytes(text)
+    world.add("zoo-good", GOOD)
+    registry = world.registry()
+    assert plugin(registry, "zoo-good").status == "ok"
+    found = plugin(registry, "wrecked")
+    assert (found.status, found.version) == ("failed", "1.0")
+    assert found.reason.startswith(reason)
+
+
+def test_a_reason_of_a_megabyte_is_cut() -> None:
+    assert len(Plugin("a", "a", "1", "a", "a").failed("x" * 10**6).reason) < 1100
+
+
+def test_a_package_that_lies_over_the_zoos_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As analytics-zoo's does, which installs a `zoo` of its own."""
+    other = types.ModuleType("zoo")
+    other.__file__ = "/site-packages/zoo/__init__.py"
+    monkeypatch.setitem(sys.modules, "zoo", other)
+    with pytest.raises(zoo.PluginError) as caught:
+        load_plugins()
+    assert str(caught.value).startswith("`import zoo` gives /site-packages/zoo/__init__.py, which isn't plugzoo's: ")
+    assert "pip uninstall " in str(caught.value)
+    result = CliRunner().invoke(main, ["show", "simple"])
+    assert (result.exit_code, result.stderr) == (1, f"zoo: {caught.value}\n")
 
 
 # -- whose name -------------------------------------------------------------------------------------------------------
@@ -324,6 +456,51 @@ def test_stale_metadata_counts_once(world: World, tmp_path: Path) -> None:
     registry = world.registry()
     assert plugin(registry, "zoo-good").status == "ok"
     assert zoo.list_modifiers(registry=registry).count("shout") == 1
+
+
+def test_the_newest_of_two_copies_in_one_folder_counts(world: World) -> None:
+    for version in ("0.9", "0.10", "0.2"):
+        world.add("zoo-good", GOOD, version=version)
+    found = plugin(world.registry(), "zoo-good")
+    assert (found.version, found.status) == ("0.10", "ok")
+
+
+def test_a_copy_that_is_stale_is_told_of(world: World) -> None:
+    """The first on the path counts, as for Python's imports; its module may be gone."""
+    world.add("zoo-good", GOOD, version="2.0")
+    world.add("Zoo_Good", None, module="long_gone", version="1.0", site="first")
+    found = plugin(world.registry(), "zoo-good")
+    assert (found.version, found.status) == ("1.0", "failed")
+    assert found.reason == (
+        "ModuleNotFoundError: No module named 'long_gone'; its metadata is there 2 times: "
+        f"1.0 in {world.tmp_path / 'first'}, 2.0 in {world.tmp_path / 'site'}"
+    )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_order_changes_what_a_name_means(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither that of installation nor that of the path: each name means the same plugin, or is the same error."""
+    dists = ["acme", "bolt", "Crate_Co", "dome"]
+    marks = {"acme": "Tanh", "bolt": "Sigmoid", "Crate_Co": "Tanh", "dome": "ELU"}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        world = World(tmp_path_factory.mktemp("world"), monkeypatch)
+        try:
+            for dist in data.draw(st.permutations(dists)):
+                name = {"Crate_Co": "crate", "dome": "dropout"}.get(dist, "mark")
+                world.add(dist, MINE.format(name=name, mark=marks[dist]), site=dist)
+            places = [str(world.tmp_path / dist) for dist in data.draw(st.permutations(dists))]
+            rest = [entry for entry in sys.path if entry not in places]
+            monkeypatch.setattr(sys, "path", [*places, *rest] if data.draw(st.booleans()) else [*rest, *places])
+            registry = world.registry()
+            meant = {name: registry.modifier(name).owner for name in ("crate", "dropout", "dome/dropout", "acme/mark")}
+            assert meant == {"crate": "crate-co", "dropout": "zoo", "dome/dropout": "dome", "acme/mark": "acme"}
+            with pytest.raises(zoo.UnknownNameError) as caught:
+                registry.modifier("mark")
+            assert str(caught.value) == "2 plugins have a modifier 'mark': acme, bolt; say which, as in 'acme/mark'"
+            assert registry.base(zoo.parse("resnet18").arch).owner == "zoo"
+        finally:
+            world.forget()
 
 
 def test_two_distributions_may_use_one_entry_point_name(world: World) -> None:

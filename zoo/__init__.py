@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import testing as testing
     from .blueprint import functions_of as functions_of
     from .braces import expand as expand
     from .carrying import Report as Report
@@ -83,11 +84,14 @@ _HOMES = {
     "walker": "select",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+_MODULES = {"testing"}  # fetched on first use too
 
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted([*_HOME, *_MODULES])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute '{name}'")
     value = getattr(import_module(f"zoo.{_HOME[name]}"), name)
@@ -96,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -35,8 +36,10 @@ def list_(kind: str | None, glob: str, as_json: bool) -> None:
         _echo_json([row if kind else {"kind": k} | row for k in kinds for row in rows[k]])
     elif kind == "archs":
         _echo_lines(row["name"] for row in rows["archs"])
+    elif kind == "plugins":
+        _show_plugins(rows["plugins"])
     elif kind:
-        _table(_plugin_rows(rows[kind]) if kind == "plugins" else rows[kind])
+        _table(rows[kind])
     else:
         _overview(rows)
 
@@ -105,7 +108,7 @@ def plugins(as_json: bool, verbose: bool) -> None:
     if as_json:
         _echo_json(rows)
         return
-    _table(_plugin_rows(rows))
+    _show_plugins(rows)
     if verbose:
         for row in rows:
             _echo_lines(["", f"{row['name']} of {row['distribution']}: {row['source']}", *row["warnings"]])
@@ -145,25 +148,45 @@ def _rows(kind: str) -> list[dict[str, Any]]:
 
 
 def _overview(rows: dict[str, list[dict[str, Any]]]) -> None:
+    """All that is installed in a line each; not as rich's tables, which take a second for a hundred plugins."""
     archs = [row["name"] for row in rows["archs"]]
-    click.echo(f"{len(archs)} archs, such as {', '.join(archs[:3])}; all of them: zoo list archs")
-    for kind in KINDS[1:]:
-        if rows[kind]:
-            click.echo(f"\n{kind}")
-            _table(_plugin_rows(rows[kind]) if kind == "plugins" else rows[kind])
+    texts = {
+        "modifiers": [row["doc"] for row in rows["modifiers"]],
+        "variants": [row["spec"] for row in rows["variants"]],
+        "plugins": [f"{_installed_as(row)}, {row['status']}{_why(row)}" for row in rows["plugins"]],
+    }
+    shown = click.HelpFormatter(width=shutil.get_terminal_size().columns)
+    shown.write(f"{len(archs)} archs, such as {', '.join(archs[:3])}; all of them: zoo list archs\n")
+    for kind, found in texts.items():
+        if found:
+            shown.write(f"\n{kind}\n")
+            with shown.indentation():
+                shown.write_dl([(row["name"], text) for row, text in zip(rows[kind], found, strict=True)])
+    _echo_lines([shown.getvalue().rstrip()])
 
 
-def _plugin_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The columns of plugins that fit a terminal; the rest is in `--json` and behind `-v`."""
-    return [
-        {
-            **{name: row[name] for name in ("name", "distribution", "version", "status", "module")},
-            "import": f"{1e3 * row['seconds']:.0f} ms{', torch' if row['torch'] else ''}",
-            "contributes": "; ".join(f"{kind}: {', '.join(names)}" for kind, names in row["contributes"].items()),
-            "reason": row["reason"],
-        }
-        for row in rows
-    ]
+def _show_plugins(rows: list[dict[str, Any]]) -> None:
+    """The columns of plugins that fit a terminal, and below why one doesn't work; the rest is in `--json` and `-v`."""
+    columns = ("name", "distribution", "version", "status", "module")
+    _table(
+        [
+            {column: row[column] for column in columns}
+            | {
+                "import": f"{1e3 * row['seconds']:.0f} ms{', torch' if row['torch'] else ''}",
+                "contributes": "; ".join(f"{kind}: {', '.join(names)}" for kind, names in row["contributes"].items()),
+            }
+            for row in rows
+        ]
+    )
+    _echo_lines(f"{row['name']} of {_installed_as(row)} {row['status']}{_why(row)}" for row in rows if row["reason"])
+
+
+def _installed_as(row: Mapping[str, Any]) -> str:
+    return f"{row['distribution']} {row['version']}"
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    return f": {row['reason']}" if row["reason"] else ""
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> None:

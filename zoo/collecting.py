@@ -13,7 +13,7 @@ import pluggy
 from . import hookspecs
 from .declare import Arch, Family, Modifier, check_name
 from .errors import PluginError
-from .spec import parse
+from .spec import Spec, parse
 
 # The hooks that are asked when a plugin is loaded, and what each declares.
 COLLECTED = {
@@ -25,6 +25,7 @@ COLLECTED = {
     "zoo_activations": "activation",
 }
 PLURALS = {"family": "families"} | {kind: f"{kind}s" for kind in [*COLLECTED.values(), "command"] if kind != "family"}
+KINDS: dict[type, str] = {Arch: "arch", Family: "family", Modifier: "modifier", Spec: "variant"}
 _DECLARED: dict[str, type[Arch | Family | Modifier]] = {"arch": Arch, "family": Family, "modifier": Modifier}
 _ELSEWHERE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -51,7 +52,7 @@ def collect(manager: pluggy.PluginManager, module: ModuleType, key: str) -> Decl
         # `optionalhook=True` is for a hook that only some versions of the zoo have.
         if name not in known and not all(one.optionalhook for one in implementations(manager, key, name)):
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
-            raise PluginError(f"there is no hook '{name}'; did you mean '{near[0] if near else known[0]}'?")
+            raise PluginError(f"unknown hook '{name}'; did you mean '{near[0] if near else known[0]}'?")
     found: Declared = []
     for hook, kind in COLLECTED.items():
         for implementation in implementations(manager, key, hook):

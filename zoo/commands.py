@@ -12,7 +12,7 @@ import click
 
 from .declare import check_name
 from .errors import PluginError, ZooError
-from .loader import kept_quiet
+from .loader import check_own_package, kept_quiet
 from .names import Owned, choose, claims_of, reached_as
 from .registry import Registry, default_registry
 
@@ -24,6 +24,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            check_own_package()
             return super().invoke(ctx)
         except ZooError as error:
             click.echo(f"zoo: {printable(str(error))}", err=True)

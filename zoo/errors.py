@@ -32,7 +32,12 @@ class ShapeError(ZooError, ValueError):
 
 
 class PluginError(ZooError):
-    """A plugin declares the wrong thing, or a modifier broke one of the promises that all modifiers make."""
+    """A plugin declares the wrong thing, or a modifier broke one of the promises that all modifiers make.
+
+    promise: in the latter case, the check of `zoo.testing` that holds the same promise.
+    """
+
+    promise: str = ""
 
 
 class PluginWarning(UserWarning):
@@ -48,5 +53,6 @@ def located(error: ZooError, where: str) -> ZooError:
     if getattr(error, "_located", False):
         return error
     new = type(error)(f"{error}\n  in {where}")
+    vars(new).update(vars(error))
     new._located = True  # type: ignore[attr-defined]  # so that nested borders don't say it twice
     return new

@@ -155,7 +155,9 @@ def load_plugins(disabled: str | None = None) -> list[tuple[Plugin, ModuleType |
     names = os.environ.get("ZOO_DISABLE_PLUGINS", "") if disabled is None else disabled
     off = {name.strip() for name in names.split(",") if name.strip()}
     off |= {normalise(name) for name in off if name != "*"}
-    return [_load(found, off) for found in find_plugins()]
+    found = find_plugins()
+    installed = next((one.plugin.version for one in found if one.plugin.distribution == OWN), "")
+    return [_load(one, off, installed) for one in found]
 
 
 def check_own_package() -> None:
@@ -172,13 +174,13 @@ def check_own_package() -> None:
         )
 
 
-def _load(found: Found, off: Iterable[str]) -> tuple[Plugin, ModuleType | None]:
+def _load(found: Found, off: Iterable[str], installed: str) -> tuple[Plugin, ModuleType | None]:
     plugin, entry = found.plugin, found.entry
     if plugin.name in off or plugin.distribution in off or ("*" in off and plugin.distribution != OWN):
         return replace(plugin, status="disabled", reason="by ZOO_DISABLE_PLUGINS"), None
     if entry is None:
         return plugin, None
-    if unmet := _unmet(found.needs):
+    if unmet := _unmet(found.needs, installed):
         return plugin.failed(unmet), None
     before, start = set(sys.modules), time.perf_counter()
     module, problem = None, None
@@ -200,16 +202,14 @@ def _load(found: Found, off: Iterable[str]) -> tuple[Plugin, ModuleType | None]:
     return replace(plugin, source=getattr(module, "__file__", None) or plugin.source), module
 
 
-def _unmet(needs: Iterable[str]) -> str:
+def _unmet(needs: Iterable[str], version: str) -> str:
     """The requirement on plugzoo that isn't met, if there is one: it says which version of the API a plugin needs."""
     ours = [text for text in needs if normalise(re.split(r"[^\w.-]", text.strip(), maxsplit=1)[0]) == OWN]
-    if not any(re.search(r"[<>=!~]", text) for text in ours):
+    if not version or not any(re.search(r"[<>=!~]", text) for text in ours):
         return ""
     try:
         from packaging.requirements import InvalidRequirement, Requirement  # timm brings it, with huggingface_hub
-
-        version = importlib.metadata.version(OWN)
-    except ImportError:  # either of the two isn't there, so nothing can be said
+    except ImportError:
         return ""
     for text in ours:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import nn
@@ -14,14 +14,12 @@ from .record import PLAIN, TORCHS_OWN, Snapshot, untouched
 
 def broken_promise(before: Snapshot, after: Snapshot, name: str) -> PluginError | None:
     """The first promise of every modifier that this one broke, if any."""
-    problem = (
-        _renamed(before, after)
-        or _untied(before, after)
-        or _other_class(before, after)
-        or _disturbed(before, after)
-        or _half_swapped(before, after)
-    )
-    return None if problem is None else PluginError(f"modifier '{name}' {problem}")
+    for promise, broken in _PROMISES:
+        if problem := broken(before, after):
+            error = PluginError(f"modifier '{name}' {problem}")
+            error.promise = promise
+            return error
+    return None
 
 
 def _renamed(before: Snapshot, after: Snapshot) -> str | None:
@@ -122,3 +120,12 @@ def _items(value: Any) -> Iterator[Any]:
             yield from _items(item)
     else:
         yield value
+
+
+_PROMISES: tuple[tuple[str, Callable[[Snapshot, Snapshot], str | None]], ...] = (
+    ("names", _renamed),
+    ("sharing", _untied),
+    ("state", _other_class),
+    ("state", _disturbed),
+    ("sharing", _half_swapped),
+)

@@ -6,13 +6,14 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import replace
 from functools import cache, cached_property
 from threading import RLock
 from types import ModuleType, NoneType
-from typing import Any
+from typing import Any, TypeVar
 
-from .collecting import COLLECTED, PLURALS, Declared, collect, hook_manager, implementations
+from .collecting import COLLECTED, KINDS, PLURALS, Declared, collect, hook_manager, implementations
 from .declare import Arch, Family, Modifier
 from .errors import PluginError, UnknownNameError, ZooError
 from .layers import layer_table
@@ -20,6 +21,8 @@ from .loader import OWN, RESERVED_OWNERS, Plugin, kept_quiet, load_plugins, told
 from .names import Offers, Owned, choose, claims_of, reached_as
 from .spec import Spec
 from .values import Call
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -41,6 +44,16 @@ class Registry:
         distribution = OWN if owner == "zoo" else owner
         return cls((Plugin(m.__name__, distribution, "0", owner, m.__name__), m) for m in modules)
 
+    def also(self, *declarations: Arch | Modifier, owner: str) -> Registry:
+        """The same registry with these archs and modifiers too, as this owner's; this one stays as it is."""
+        more, plugin = copy(self), Plugin(owner, owner, "0", owner, owner)
+        more._tables, more.memo = {**self._tables}, {}
+        for value in declarations:
+            table = more._tables[KINDS[type(value)]]
+            claims = {**table.get(value.name, {}), owner: Owned(plugin, value)}
+            more._tables[KINDS[type(value)]] = {**table, value.name: claims}
+        return more
+
     def _register(self, plugin: Plugin, module: ModuleType) -> Plugin:
         """Collect what a plugin declares, all or nothing."""
         key = _key(plugin)
@@ -55,7 +68,8 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._hooks.unregister(module)
+            if self._hooks.is_registered(module):
+                self._hooks.unregister(module)
             return plugin.failed(told(error), error)
         names = {PLURALS[kind]: tuple(n for k, n, _ in declared if k == kind) for kind in COLLECTED.values()}
         plugin = replace(plugin, contributes={kind: found for kind, found in names.items() if found})
@@ -97,8 +111,7 @@ class Registry:
 
     def modifiers(self) -> list[tuple[str, Owned[Modifier]]]:
         """Every modifier under the name that reaches it, sorted."""
-        table = self._tables["modifier"]
-        return sorted((reached_as(n, o, claims), c) for n, claims in table.items() for o, c in claims.items())
+        return self.declared(Modifier)
 
     def base(self, call: Call) -> Owned[Arch | Spec]:
         """What a spec's first part names: an arch, out of the archs and the families, or a named variant."""
@@ -193,8 +206,14 @@ class Registry:
 
     def variants(self) -> list[tuple[str, Owned[Spec]]]:
         """Every named variant under the name that reaches it, sorted."""
-        table = self._tables["variant"]
-        found = ((reached_as(n, o, self._offers(n)), c) for n, claims in table.items() for o, c in claims.items())
+        return self.declared(Spec)
+
+    def declared(self, kind: type[T]) -> list[tuple[str, Owned[T]]]:
+        """Every declaration of a kind under the name that reaches it, sorted."""
+        found: list[tuple[str, Owned[T]]] = []
+        for name, claims in self._tables[KINDS[kind]].items():
+            rivals = self._offers(name) if kind in (Arch, Spec) else claims
+            found += [(reached_as(name, owner, rivals), claim) for owner, claim in claims.items()]
         return sorted(found, key=lambda item: item[0])
 
     def unknown(self, kind: str, name: str, known: list[str]) -> UnknownNameError:

@@ -94,7 +94,7 @@ def _files(names: Mapping[str, str], arch: bool, modifier: bool) -> dict[str, st
         "version": importlib.metadata.version(OWN),
         "summary": " and ".join(f"the {kind} {short}" for kind in kinds),
         "example": "+".join([short if arch else "simple"] + [short] * modifier),
-        "imports": "import torch\n" + "from torch import nn\n" * modifier + "\nimport zoo\nimport zoo.testing",
+        "imports": "import torch\nimport zoo\nimport zoo.testing" + "\nfrom torch import nn" * modifier,
     }
 
     def filled(*templates: str) -> str:

@@ -28,6 +28,8 @@ def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zo
             slots.update(dict.fromkeys(own))
         elif there := module if isinstance(module, nn.Dropout) else _in_front(model, path):
             there.p = p
+        elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+            raise zoo.NotApplicableError(f"'{path}' takes whole numbers, of which dropout can't drop a part")
         else:
             model = zoo.insert_before(model, path, nn.Dropout(p))
     for slot in slots:

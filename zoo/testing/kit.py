@@ -1,0 +1,257 @@
+"""What a plugin's author calls: checks of a modifier, an arch, a distribution, and the same as cases of pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..declare import Arch, Modifier
+from ..errors import OptionError, ZooError
+from ..factory import plan_of
+from ..grammar import read_mods
+from ..loader import normalise
+from ..registry import Registry, default_registry
+from ..spec import parse
+from . import applying, archs, declaring, keeping, plugins, running
+from .declaring import Declared, fault
+from .nets import NETS
+from .plugins import Installed
+from .results import Case, Report, expect
+from .trial import Checks, Ground, Trial, checks_of, guarded
+
+OWNER = "zoo-testing"
+
+DECLARATIONS = checks_of(declaring.declaration, declaring.options)
+TRIALS = checks_of(
+    applying.applies,
+    applying.round_trip,
+    applying.again,
+    applying.isolation,
+    applying.global_state,
+    keeping.weights,
+    keeping.names,
+    keeping.sharing,
+    keeping.strict_load,
+    keeping.state,
+    keeping.copies,
+    running.device,
+    running.no_nan,
+    running.deterministic,
+    running.seed,
+    running.gradient,
+    running.compiles,
+    running.exports,
+)
+ARCHS = checks_of(
+    archs.builds,
+    archs.sample,
+    archs.sites,
+    archs.meta,
+    archs.bfloat16,
+    archs.deterministic,
+    archs.seed,
+    archs.copies,
+    archs.gradient,
+    archs.compiles,
+    archs.exports,
+    archs.global_state,
+)
+PLUGINS = checks_of(
+    plugins.loads,
+    plugins.contributes,
+    plugins.imports_light,
+    plugins.imports_quick,
+    plugins.own_names,
+    plugins.families,
+    plugins.variants,
+)
+
+SMALL = ("simple", "mlp(16, hidden=[12])", "convnet(channels=4, depth=2)")
+
+
+def check_modifier(
+    modifier: str | Modifier,
+    archs: Sequence[str | Arch] | None = None,
+    *,
+    registry: Registry | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    raises: bool = True,
+) -> Report:
+    """Run every check of a modifier on several archs.
+
+    modifier: a name, or what `@zoo.modifier` made, which is tried with each of its examples; or a text with options,
+        `"leaky(0.2)"`, for these alone.
+    archs: specs such as `"resnet18"`, or what `@zoo.arch()` made. By default small nets of the zoo and of the kit,
+        which have shared modules, tied weights, fused norms, frozen weights and the like.
+    expected_failures: `{"exports": "why"}`, for one arch `{"exports[resnet18]": "why"}`. A check that is expected to
+        fail and passes is a failure.
+    raises: whether a failure raises AssertionError with every failed check; otherwise the report says it.
+
+    After scikit-learn's `check_estimator`. Returns the report, which is false when a check failed.
+    """
+    found = cases(modifiers=[modifier], archs=archs, registry=registry, expected_failures=expected_failures)
+    return _report(found, raises)
+
+
+def check_arch(
+    arch: str | Arch,
+    *,
+    registry: Registry | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    raises: bool = True,
+) -> Report:
+    """Run every check of an arch: a spec such as `"resnet18"` or `"convnet(channels=8)"`, or what `@zoo.arch()` made.
+
+    The other arguments, and what comes back, are those of `check_modifier`.
+    """
+    return _report(cases(archs=[arch], registry=registry, expected_failures=expected_failures), raises)
+
+
+def check_plugin(
+    distribution: str,
+    archs: Sequence[str | Arch] | None = None,
+    *,
+    registry: Registry | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    raises: bool = True,
+) -> Report:
+    """Run every check of everything that an installed distribution contributes: how it loads, its archs, its modifiers.
+
+    distribution: its name, `"zoo-leaky"`.
+    archs: what its modifiers are tried on, by default the small nets of `check_modifier` and its own archs. Those of
+        them that come from its families are checked themselves.
+
+    The other arguments, and what comes back, are those of `check_modifier`.
+    """
+    found = cases(distribution, archs=archs, registry=registry, expected_failures=expected_failures)
+    return _report(found, raises)
+
+
+def parametrize(
+    distribution: str | None = None,
+    *,
+    modifiers: Iterable[str | Modifier] = (),
+    archs: Sequence[str | Arch] | None = None,
+    registry: Registry | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> Any:
+    """A decorator that makes every check a test of pytest; one expected to fail is a strict xfail.
+
+    >>> @zoo.testing.parametrize("zoo-leaky")
+    ... def test_conforms(check):
+    ...     check()
+
+    With a distribution as in `check_plugin`, with modifiers as in `check_modifier`, with archs alone as in
+    `check_arch`.
+    """
+    import pytest
+
+    found = cases(
+        distribution, modifiers=modifiers, archs=archs, registry=registry, expected_failures=expected_failures
+    )
+    return pytest.mark.parametrize("check", [pytest.param(case, id=case.id) for case in found])
+
+
+def cases(
+    distribution: str | None = None,
+    *,
+    modifiers: Iterable[str | Modifier] = (),
+    archs: Sequence[str | Arch] | None = None,
+    registry: Registry | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> list[Case]:
+    """The checks that `parametrize` would run, as values: `case()` raises, `case.result()` tells."""
+    if not __debug__:
+        raise ZooError("the checks are assertions, which python -O switches off")
+    registry, wanted = registry or default_registry(), list(modifiers)
+    own: list[str | Arch] = []
+    found: list[Case] = []
+    if distribution is not None:
+        installed = Installed(normalise(distribution), registry)
+        found += _cases(PLUGINS, installed, installed.distribution)
+        if installed.ok:
+            wanted += [name for name, _ in installed.declared(Modifier)]
+            own += _archs_of(installed, archs or ())
+    elif not wanted:
+        own += archs or ()
+    registry, names = _known(registry, [*own, *wanted, *(archs if archs is not None else ())])
+    for name in names[: len(own)]:
+        found += _arch_cases(name, registry)
+    on = names[len(own) + len(wanted) :] if archs is not None else _default_archs(registry, names[: len(own)])
+    if wanted and not on:
+        raise ValueError("a modifier is checked on an arch, and archs=[] names none")
+    for arch in on:
+        plan_of(parse(arch), registry)  # a name that isn't there is told before anything runs
+    grounds = [Ground(arch, registry) for arch in on] if wanted else []
+    for text in names[len(own) : len(own) + len(wanted)]:
+        found += _modifier_cases(text, grounds)
+    return expect(found, expected_failures)
+
+
+def _known(registry: Registry, things: Sequence[str | Arch | Modifier]) -> tuple[Registry, list[str]]:
+    """A registry in which all of these have a name, the kit's own nets too, and those names."""
+    strange: list[Arch | Modifier] = list(NETS)
+    for thing in things:
+        if not isinstance(thing, str) and _name_of(thing, registry) is None and thing not in strange:
+            strange.append(thing)
+    registry = registry.also(*strange, owner=OWNER)
+    return registry, [thing if isinstance(thing, str) else _name_of(thing, registry) or "" for thing in things]
+
+
+def _name_of(thing: Arch | Modifier, registry: Registry) -> str | None:
+    return next((name for name, owned in registry.declared(type(thing)) if owned.value is thing), None)
+
+
+def _archs_of(installed: Installed, archs: Iterable[str | Arch]) -> list[str | Arch]:
+    """A distribution's own archs with the options of their examples, and what of its families was named."""
+    own: list[str | Arch] = []
+    for name, owned in installed.declared(Arch):
+        own += owned.value.examples or (name,)
+    named = [arch for arch in archs if isinstance(arch, str) and arch not in own]
+    owners = [(arch, installed.registry.base(parse(arch).arch).plugin.distribution) for arch in named]
+    return own + [arch for arch, owner in owners if owner == installed.distribution]
+
+
+def _default_archs(registry: Registry, own: Sequence[str]) -> list[str]:
+    """Small nets: the zoo's, where they are installed, the kit's own, and these."""
+    installed = {name for name, _ in registry.declared(Arch)}
+    small = {parse(arch).arch.name: arch for arch in SMALL if parse(arch).arch.name in installed}
+    nets = [name for net in NETS if (name := _name_of(net, registry))]
+    return [*small.values(), *nets, *(arch for arch in own if parse(arch).arch.name not in small)]
+
+
+def _arch_cases(arch: str, registry: Registry) -> list[Case]:
+    found = registry.base(parse(arch).arch)
+    ground = Ground(arch, registry)
+    declared = Declared(found.name, plan_of(parse(arch), registry).arch, registry)
+    return [*_cases(DECLARATIONS, declared, arch), *_cases(ARCHS, ground, arch)]
+
+
+def _modifier_cases(text: str, grounds: Sequence[Ground]) -> list[Case]:
+    calls = read_mods(text)
+    if len(calls) != 1:
+        raise OptionError(f"the checks are of one modifier, and '{text}' has {len(calls)}")
+    registry = grounds[0].registry
+    found = registry.modifier(calls[0].name)
+    owner, slash, _ = text.partition("/")
+    prefix = f"{owner}/" if slash and not calls[0].args else ""
+    own = Declared(found.name, found.value, registry)
+    examples = tuple(prefix + example for example in found.value.examples if not fault(own, example))
+    mods = (text,) if calls[0].args else examples
+    trials = {mod: tuple(Trial(mod, ground) for ground in grounds) for mod in mods}
+    declared = replace(own, trials=tuple(trial for each in trials.values() for trial in each))
+    made = _cases(DECLARATIONS, declared, found.name)
+    for each in trials.values():
+        for trial in each:
+            made += _cases(TRIALS, trial, trial.mod, trial.ground.arch)
+    return made
+
+
+def _cases(checks: Checks, subject: Any, name: str, arch: str = "") -> list[Case]:
+    return [Case(check, name, arch, guarded(subject, check, function)) for check, function in checks.items()]
+
+
+def _report(found: Iterable[Case], raises: bool) -> Report:
+    report = Report(tuple(case.result() for case in found))
+    return report.raise_if_failed() if raises else report
