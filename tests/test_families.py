@@ -69,7 +69,7 @@ def test_every_name_of_timm_and_torchvision_is_listed() -> None:
     names = set(zoo.list_archs())
     assert set(timm.list_models()) <= names
     assert {f"torchvision/{name}" for name in torchvision.models.list_models()} <= names
-    assert len(names) == len(timm.list_models()) + len(torchvision.models.list_models()) + 3
+    assert len(names) == len(timm.list_models()) + len(torchvision.models.list_models()) + 4
 
 
 def test_names_are_kept_between_runs_and_a_broken_list_is_made_anew(
