@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .braces import expand as expand
     from .carrying import Report as Report
     from .carrying import carry as carry
+    from .checkpoint import load as load
+    from .checkpoint import read_manifest as read_manifest
+    from .checkpoint import save as save
     from .declare import Arch as Arch
     from .declare import Family as Family
     from .declare import Modifier as Modifier
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from .listing import list_modifiers as list_modifiers
     from .listing import list_plugins as list_plugins
     from .listing import list_variants as list_variants
+    from .manifest import Manifest as Manifest
     from .mixins import Mixin as Mixin
     from .registry import Registry as Registry
     from .spec import Spec as Spec
@@ -60,9 +64,11 @@ if TYPE_CHECKING:
     from .walker import select as select
 
 _HOMES = {
+    "manifest": "Manifest",
     "mixins": "Mixin",
     "declare": "Arch Family Modifier Where arch family modifier",
     "carrying": "Report carry",
+    "checkpoint": "load read_manifest save",
     "differences": "diff verify",
     "edits": "add become insert_after insert_before remove replace",
     "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError ShapeError SpecError "

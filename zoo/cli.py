@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .errors import ZooError
+from .errors import ZooError, printable
 
 KINDS = ("archs", "modifiers", "variants", "plugins")
 
@@ -167,8 +167,3 @@ def _echo_json(data: Any) -> None:
 
 def _echo_lines(lines: Iterable[str]) -> None:
     click.echo("\n".join(printable(line) for line in lines))
-
-
-def printable(text: str) -> str:
-    """Text with what would steer a terminal made visible: names and reasons come from strangers' packages."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)

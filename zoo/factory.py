@@ -17,7 +17,7 @@ import torch
 
 from .apply import Step, apply_steps
 from .blueprint import Blueprint, Trace, device_of, draw, introduce
-from .carrying import carry
+from .carrying import Weights, carry
 from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
@@ -25,7 +25,7 @@ from .info import Changes, Info, changes, info_of
 from .optimizers import Saved, as_list, follow, named
 from .options import bind, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
-from .registry import Registry, default_registry
+from .registry import Owned, Registry, default_registry
 from .shapes import run_through
 from .spec import Spec, parse
 from .values import Call
@@ -53,8 +53,9 @@ def create(
     spec: str | Spec,
     pretrained: bool = False,
     *,
-    weights: nn.Module | Mapping[str, Any] | None = None,
+    weights: Weights | None = None,
     strict: bool = True,
+    map: Mapping[str, str] | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     registry: Registry | None = None,
@@ -64,7 +65,8 @@ def create(
 
     spec: text or a parsed spec, such as `"resnet18+act(silu)+dropout(0.2)"`.
     pretrained: load the arch's published weights before the modifiers are applied.
-    weights: another model or a state dict, whose weights the finished variant gets, by name.
+    weights: another model, a state dict or the path of a safetensors file, whose weights the finished variant gets, by
+        name. map: parts that are called otherwise there, as `{its name: the model's name}`.
     strict: with weights, raise CheckpointError unless every one finds its place. Otherwise what fits is taken, the rest
         is initialised, and a warning says which is which.
     device, dtype: where the model ends up and in what; `device="meta"` builds it without memory. With a device given,
@@ -85,7 +87,7 @@ def create(
         if plan.steps:
             model = apply_steps(model, plan.steps, plan.spec, trace)
     if weights is not None:
-        report = carry(model, weights, strict=strict)
+        report = carry(model, weights, strict=strict, map=map)
         if not report.exact:
             warnings.warn(f"weights for '{plan.spec}': {report}", stacklevel=2)
     return model if meta and dtype is None else model.to(device=device, dtype=dtype)
@@ -166,24 +168,27 @@ def spec_of(model: nn.Module) -> Spec:
 
 
 def plan_of(
-    spec: Spec, registry: Registry, options: Mapping[str, Any] | None = None, seen: tuple[str, ...] = ()
+    spec: Spec,
+    registry: Registry,
+    options: Mapping[str, Any] | None = None,
+    seen: tuple[str, ...] = (),
+    arch: Owned[Arch] | None = None,
 ) -> Plan:
-    """Look up every name of a spec and check every option. Builds nothing."""
-    found = registry.base(spec.arch)
+    """Look up every name of a spec and check every option. Builds nothing. `arch`: what its first part stands for."""
+    found: Owned[Any] = arch or registry.base(spec.arch)
     if isinstance(found.value, Spec):
         return _variant_plan(spec, found.name, found.value, registry, options, seen)
-    arch = found.value
     call, rest = from_keywords(spec.arch, options or {})
     place = f"the arch of '{spec}'"
     try:
-        bound = bind(replace(call, name=found.name), arch.build, 0, lambda: registry.layers)
-        _check_rest(arch, rest, registry)
+        bound = bind(replace(call, name=found.name), found.value.build, 0, lambda: registry.layers)
+        _check_rest(found.value, rest, registry)
     except ZooError as error:
         raise located(error, place) from None
     steps = _steps(spec.parts, registry, str(spec))
     canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
     obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
-    return Plan(canonical, arch, {**bound.values, **rest}, steps, obstacle)
+    return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle)
 
 
 def _variant_plan(
@@ -254,6 +259,11 @@ def _blueprint(plan: Plan, registry: Registry) -> Blueprint:
     memo = {} if plan.obstacle else registry.memo  # what a spec can't say, it can't be remembered by
     with _archs_word(plan):
         return draw(plan.arch, plan.spec.base, plan.options, memo)
+
+
+def trace_of(plan: Plan, registry: Registry) -> Trace | None:
+    """What a forward of a plan's bare arch touches, if one could be run."""
+    return _blueprint(plan, registry).trace
 
 
 def _rehearse(plan: Plan, registry: Registry) -> Trace | None:

@@ -208,6 +208,16 @@ class Registry:
         known = sorted(p for _, entry in self._families() for p in entry.value.prefixes)
         raise self.unknown("prefix", prefix, known)
 
+    def rebuilt(self, prefix: str, recipe: str) -> Owned[Arch] | None:
+        """The arch that a recipe out of a file describes, by the family of its prefix; None where none takes recipes.
+
+        What the prefix points to is neither opened nor fetched.
+        """
+        for _, entry in self._families():
+            if prefix in entry.value.prefixes and entry.value.rebuild is not None:
+                return Owned(entry.plugin, entry.value.rebuild(prefix, recipe), prefix)
+        return None
+
     def arch_names(self) -> list[str]:
         """Every arch under the name that reaches it, sorted."""
         names = {_named(name, o, self._offers(name)) for name, claims in self._tables[Arch].items() for o in claims}

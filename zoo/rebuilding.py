@@ -1,0 +1,189 @@
+"""A variant out of what a file says about it: planned, its options overridden, and built without drawing weights."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+
+from .apply import apply_steps
+from .blueprint import introduce
+from .declare import Arch
+from .errors import CheckpointError, OptionError, UnknownNameError, ZooError, printable
+from .factory import Plan, plan_of, trace_of
+from .grammar import read_mods
+from .headers import quoted
+from .info import Change, changes
+from .manifest import Manifest, Owner, version_of
+from .options import from_keywords, options_of
+from .registry import Owned, Registry
+from .spec import Spec, parse
+from .uninitialised import Uninitialised
+from .values import Call, from_python
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def whole(call: Call, function: Callable[..., Any], values: Mapping[str, Any], skip: int) -> Call:
+    """A call with every option in it, those at their default too, as far as a spec can hold them."""
+    args = []
+    for option in options_of(function, skip):
+        if not option.variadic and option.name not in values:
+            try:
+                args.append((option.name, from_python(option.default)))
+            except ZooError:
+                continue
+    kept = dict(call.args) | dict(args) | {name: from_python(value) for name, value in values.items()}
+    return replace(call, args=tuple((name, kept[name]) for name in kept))
+
+
+def plan_for(manifest: Manifest, registry: Registry, overrides: Mapping[str, Any]) -> Plan:
+    """The plan of the variant that a file describes. CheckpointError for what isn't installed, with what to install."""
+    try:
+        arch = parse(manifest.parts[0]).arch
+        parts = [call for text in manifest.parts[1:] for call in read_mods(text)]
+    except ZooError as error:
+        raise CheckpointError(f"a part of the spec can't be read: {printable(str(error))}") from None
+    arch, parts = _overridden(manifest.spec, arch, parts, overrides)
+    found = _arch(arch, manifest, registry)
+    parts = [_owned(call, owner, registry) for call, owner in zip(parts, manifest.owners[1:], strict=True)]
+    try:
+        return plan_of(Spec(arch, tuple(parts)), registry, arch=found)
+    except ZooError as error:
+        if overrides:
+            raise
+        raise CheckpointError(f"{printable(str(error))}{other_versions(manifest)}") from error
+
+
+def _arch(call: Call, manifest: Manifest, registry: Registry) -> Owned[Arch] | None:
+    """The arch of a prefix, out of its recipe; nothing for one that the registry knows by name."""
+    owner = manifest.owners[0]
+    if call.source is not None:
+        if manifest.recipe is None:
+            raise CheckpointError(
+                f"{quoted(str(call))} points outside of the file, which no file is followed to, and the file has no "
+                "recipe to build it from; zoo.create(SPEC, weights=FILE) opens it in the open"
+            )
+        found = registry.rebuilt(call.name, manifest.recipe)
+        if found is None:
+            raise CheckpointError(f"no family that is installed rebuilds {quoted(call.name + ':')}{_needs(owner)}")
+        return found
+    try:
+        base = registry.base(call)
+    except UnknownNameError as error:
+        _missing("arch", call, owner, error)
+    if not isinstance(base.value, Arch) or base.owner != owner.owner:
+        _missing("arch", call, owner, None)
+    return base
+
+
+def _owned(call: Call, owner: Owner, registry: Registry) -> Call:
+    """A modifier's call by a name that means its owner's, whoever else claims the name here."""
+    name = call.name if "/" in call.name else f"{owner.owner}/{call.name}"
+    try:
+        registry.modifier(name)
+    except UnknownNameError as error:
+        _missing("modifier", call, owner, error)
+    return replace(call, name=name)
+
+
+def _missing(kind: str, call: Call, owner: Owner, error: ZooError | None) -> NoReturn:
+    """Say what a file needs that isn't here, and how to get it."""
+    said = printable(str(error)).partition("\n")
+    failed = "".join(f"\n{line}" for line in said[2].split("\n") if line) if error else ""
+    raise CheckpointError(
+        f"the file needs the {kind} {quoted(call.name)} of {_shown(owner.owner)}, which isn't installed"
+        f"{_needs(owner)}{failed}"
+    ) from error
+
+
+def _needs(owner: Owner) -> str:
+    has = version_of(owner.distribution)
+    here = f", and {has} is installed" if has and has != owner.version else ""
+    how = f"pip install {_shown(owner.distribution)}=={_shown(owner.version)}"
+    return f"; it was saved with {_shown(owner.distribution)} {_shown(owner.version)}{here}: {how}"
+
+
+def _shown(name: str) -> str:
+    """A name that someone may paste into a shell: nothing but what names and versions are made of."""
+    return re.sub(r"[^\w.+!-]", "?", name[:80], flags=re.ASCII)
+
+
+def other_versions(manifest: Manifest) -> str:
+    """What to install to have what the model was saved with; empty where that is what's installed."""
+    known = {owner.distribution: owner.version for owner in manifest.owners} | dict(manifest.versions)
+    lines = [
+        f"\n  saved with {_shown(name)} {_shown(version)}, and {version_of(name) or 'none'} is installed: "
+        f"pip install {_shown(name)}=={_shown(version)}"
+        for name, version in sorted(known.items())
+        if version_of(name) != version
+    ]
+    return "".join(lines)
+
+
+def _overridden(spec: Spec, arch: Call, parts: list[Call], overrides: Mapping[str, Any]) -> tuple[Call, list[Call]]:
+    """The calls with other options: `p=` of the arch, `dropout.p` of a modifier, `2.p` of the second modifier."""
+    for key, value in overrides.items():
+        part, dot, option = key.rpartition(".")
+        if not dot or part == arch.name:
+            arch = _with(arch, option, value, key)
+            continue
+        at = [i for i, call in enumerate(parts) if part in (call.name, call.name.rpartition("/")[2], str(i + 1))]
+        if not at:
+            names = ", ".join(dict.fromkeys(call.name for call in parts)) or "none"
+            raise OptionError(f"{key}={value!r}: '{spec}' has no part '{part}'; its parts: {names}")
+        if len(at) > 1:
+            ways = " or ".join(f"'{i + 1}.{option}'" for i in at)
+            raise OptionError(f"{key}={value!r}: '{part}' stands {len(at)} times in '{spec}'; say which, as {ways}")
+        parts[at[0]] = _with(parts[at[0]], option, value, key)
+    return arch, parts
+
+
+def _with(call: Call, option: str, value: Any, key: str) -> Call:
+    made, rest = from_keywords(call, {option: value})
+    if rest:
+        raise OptionError(f"{key}={value!r} can't be written in a spec, so no file can be built with it")
+    return made
+
+
+def rebuild(plan: Plan, registry: Registry, device: str, log: Iterable[Change] | None = None) -> nn.Module:
+    """The variant on a device, its parameters not filled. Draws no random number that the caller would miss.
+
+    log: what the modifiers did when the model was saved. Where one does something else now, or refuses, the variant is
+    built once more as `create` does it, with weights drawn and the arch traced: it may have asked for those.
+    """
+    wanted = None if log is None else _gist(log)
+    with registry.lock, torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they came when the model was made
+        try:
+            model = _build(plan, device, None)
+            if not plan.steps or wanted is None or _gist(changes(model)) == wanted:
+                return model
+        except Exception:
+            if not plan.steps and device == "meta":
+                raise
+        return _build(plan, device, registry)
+
+
+def _build(plan: Plan, device: str, careful: Registry | None) -> nn.Module:
+    with torch.device(device):
+        if careful or device == "meta":
+            model = plan.arch.build(**plan.options)
+        else:
+            with Uninitialised():
+                model = plan.arch.build(**plan.options)
+        introduce(plan.arch, model, plan.spec.base)
+        if plan.steps:
+            trace = trace_of(plan, careful) if careful else None
+            model = apply_steps(model, plan.steps, plan.spec, trace)
+    return model
+
+
+def _gist(log: Iterable[Change]) -> list[tuple[str, str, str]]:
+    """What was done and where; how it was before may have been someone's hand."""
+    return [(change.path, change.what, change.after) for change in log]
