@@ -57,6 +57,8 @@ ORDER = [
     "checkpoint",
     "differences",
     "listing",
+    "converting",
+    "cli_files",
     "cli",
 ]
 FORBIDDEN = {"plugins", "timm", "torchvision", "zoo_archs", "zoo_modifiers"}

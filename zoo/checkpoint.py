@@ -8,21 +8,23 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 
 from .carrying import carry_from, contents_of, names_in
-from .errors import CheckpointError, OptionError, ZooError
-from .filling import check_fits, fill, put_back
-from .headers import quoted, read_header
+from .errors import CheckpointError, OptionError, ZooError, printable
+from .filling import check_fits, fill, misfits, put_back
+from .headers import FILE, quoted
 from .info import attach, info_of
-from .manifest import KEY, Manifest, manifest_in
+from .manifest import KEY, Manifest, manifest_in, other_versions, read
 from .mapping import TensorFile, opened, writer
 from .portrait import portrait
-from .rebuilding import other_versions, plan_for, rebuild
+from .rebuilding import plan_for, rebuild
 from .registry import Registry, default_registry
 from .resuming import Resumption, training_state
 from .storing import store
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 Path = str | os.PathLike[str]
-FILE = "model.safetensors"
 
 
 def save(
@@ -74,7 +75,11 @@ def save(
         raise CheckpointError(f"can't make the folder {quoted(name)}: {error.strerror}") from error
     store(os.path.join(name, FILE), write)
     config = json.dumps(_config(inner, manifest), indent=2, sort_keys=True).encode() + b"\n"
-    store(os.path.join(name, "config.json"), lambda file: file.write(config) and None)
+    store(os.path.join(name, "config.json"), partial(_write, config))
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
 
 
 def _config(model: nn.Module, manifest: Manifest) -> dict[str, Any]:
@@ -94,13 +99,7 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises CheckpointError for a file that isn't one of the zoo's, or says nonsense.
     """
-    name = os.fspath(path)
-    name = os.path.join(name, FILE) if os.path.isdir(name) else name
-    try:
-        with open(name, "rb", buffering=0) as file:
-            return manifest_in(read_header(file, name), name)
-    except OSError as error:
-        raise CheckpointError(f"can't read {quoted(name)}: {error.strerror or error}") from error
+    return read(path)[0]
 
 
 def load(
@@ -157,22 +156,13 @@ def _loaded(
 ) -> nn.Module:
     target = torch.get_default_device() if device is None else torch.device(device)
     manifest = manifest_in(file.header, file.name)
-    try:
+    with _told(file.name, manifest, bool(overrides)):
         plan = plan_for(manifest, registry, overrides)
         model = rebuild(
             plan, registry, "meta" if target.type == "meta" else "cpu", None if overrides else manifest.changes
         )
         names = names_in(file)
         check_fits(model, file.stored(), names, str(plan.spec))
-    except CheckpointError as error:
-        raise CheckpointError(f"{quoted(file.name)}: {error}{other_versions(manifest)}") from error
-    except OptionError:
-        raise
-    except ZooError as error:
-        raise CheckpointError(f"{quoted(file.name)}: {error}{other_versions(manifest)}") from error
-    except (RuntimeError, MemoryError, TypeError, ValueError, ImportError) as error:
-        what = f"can't be built here: {type(error).__name__}: {error}"
-        raise CheckpointError(f"{quoted(file.name)}: {plan.spec} {what}{other_versions(manifest)}") from error
     if target.type != "meta":
         fill(model, file, names, manifest, target, dtype)
     put_back(model, manifest)
@@ -180,6 +170,32 @@ def _loaded(
     if info is not None and not overrides:
         attach(model, replace(info, changes=manifest.changes))
     return model
+
+
+@contextmanager
+def _told(name: str, manifest: Manifest, overridden: bool) -> Iterator[None]:
+    """Whatever keeps a variant from being built becomes a CheckpointError with the file and what it was saved with."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{quoted(name)}: {error}") from error
+    except ZooError as error:
+        if overridden:
+            raise  # the caller's own options
+        raise CheckpointError(f"{quoted(name)}: {printable(str(error))}{other_versions(manifest)}") from error
+    except (RuntimeError, MemoryError, TypeError, ValueError, ImportError) as error:
+        what = f"can't be built here: {type(error).__name__}: {printable(str(error))}"
+        raise CheckpointError(f"{quoted(name)}: {what}{other_versions(manifest)}") from error
+
+
+def differs(path: Path, registry: Registry | None = None) -> tuple[Manifest, list[tuple[str, str, str]]]:
+    """Where a file's weights aren't those of its own spec, as (name, by the spec, in the file). Reads no tensor."""
+    registry = registry or default_registry()
+    with opened(path) as file:
+        manifest = manifest_in(file.header, file.name)
+        with _told(file.name, manifest, False):
+            model = rebuild(plan_for(manifest, registry, {}), registry, "meta", manifest.changes)
+            return manifest, misfits(model, file.stored(), names_in(file))
 
 
 def _into(

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from .cli_files import convert, show_file, verify
 from .errors import ZooError, printable
+from .headers import is_file
 
 KINDS = ("archs", "modifiers", "variants", "plugins")
 
@@ -54,7 +56,13 @@ def list_(kind: str | None, glob: str, as_json: bool) -> None:
 @click.argument("spec")
 @click.option("--json", "as_json", is_flag=True, help="One object.")
 def show(spec: str, as_json: bool) -> None:
-    """A model: its parts, what its modifiers changed, parameters and sites. Nothing is downloaded or computed."""
+    """A model: its parts, what its modifiers changed, parameters and sites; or what a file says that it holds.
+
+    Nothing is downloaded or computed.
+    """
+    if is_file(spec):
+        show_file(spec, as_json)
+        return
     import zoo
 
     model = zoo.create(spec, device="meta")
@@ -112,6 +120,10 @@ def plugins(as_json: bool, verbose: bool) -> None:
     _table(rows)
     if verbose:
         _echo_lines(line for row in rows if row["traceback"] for line in ("", row["name"], row["traceback"]))
+
+
+main.add_command(convert)
+main.add_command(verify)
 
 
 def _rows(kind: str) -> list[dict[str, Any]]:

@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint import differs, load
 from .errors import ZooError
 from .factory import create, spec_of
+from .headers import is_file
 from .info import KEY, info_of
+from .manifest import RESERVED, read
 from .mixins import parts_of
 from .record import ModuleState, brief, same
 from .registry import Registry
@@ -103,11 +108,14 @@ def diff(a: Any, b: Any, *, registry: Registry | None = None) -> Differences:
     return Differences.of(found, (name_a, name_b), (counts[0], counts[1]))
 
 
-def verify(model: nn.Module, *, registry: Registry | None = None) -> Differences:
+def verify(model: nn.Module | str | os.PathLike[str], *, registry: Registry | None = None) -> Differences:
     """What a model has that its spec doesn't say: the spec is built on meta and compared. False when all is declared.
 
-    Raises ZooError for a model that can't be rebuilt from its spec.
+    A file's weights are held against its own spec, by name, shape and dtype. Raises ZooError for a model that can't be
+    rebuilt from its spec.
     """
+    if isinstance(model, (str, os.PathLike)):
+        return _verified_file(model, registry)
     spec, info = spec_of(model), info_of(model)
     if info is not None and (info.obstacle or spec.arch.name.startswith("?")):
         why = info.obstacle or f"'{spec.arch.name}' is an arch that the zoo doesn't know"
@@ -116,7 +124,18 @@ def verify(model: nn.Module, *, registry: Registry | None = None) -> Differences
     return Differences.of(found, (str(spec), "the model"), found.parameters)
 
 
+def _verified_file(path: str | os.PathLike[str], registry: Registry | None) -> Differences:
+    manifest, found = differs(path, registry)
+    what = {(True, False): "only in b", (False, True): "only in a", (False, False): "weight"}
+    rows = [Difference(name, what[not wants, not has], wants, has) for name, wants, has in found]
+    header = read(path)[1]
+    count = sum(prod(e.shape) for name, e in header.entries.items() if not name.startswith(RESERVED))
+    return Differences.of(rows, (str(manifest.spec), os.fspath(path)), (count, count))
+
+
 def _resolved(thing: Any, registry: Registry | None) -> tuple[str, nn.Module]:
+    if is_file(thing):
+        return os.fspath(thing), load(thing, device="meta", registry=registry)
     if isinstance(thing, (str, Spec)):
         return str(thing), create(thing, device="meta", registry=registry)
     inner = getattr(thing, "_orig_mod", thing)

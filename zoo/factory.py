@@ -240,12 +240,12 @@ def _sources(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
 
 def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
     """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
-    with _archs_word(plan), torch.device(device) if device else nullcontext():
+    with archs_word(plan), torch.device(device) if device else nullcontext():
         return plan.arch.build(**plan.options, **sources)
 
 
 @contextmanager
-def _archs_word(plan: Plan) -> Iterator[None]:
+def archs_word(plan: Plan) -> Iterator[None]:
     """The arch's own word on an option that its signature hides behind **options."""
     try:
         yield
@@ -257,7 +257,7 @@ def _archs_word(plan: Plan) -> Iterator[None]:
 
 def _blueprint(plan: Plan, registry: Registry) -> Blueprint:
     memo = {} if plan.obstacle else registry.memo  # what a spec can't say, it can't be remembered by
-    with _archs_word(plan):
+    with archs_word(plan):
         return draw(plan.arch, plan.spec.base, plan.options, memo)
 
 

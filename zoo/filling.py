@@ -78,7 +78,7 @@ def fill(
         if first in manifest.channels_last:
             values = values.contiguous(memory_format=_FORMATS[values.ndim])
         if is_lazy(tensor):
-            tensor.materialize(values.shape)  # type: ignore[attr-defined]
+            tensor.materialize(values.shape)
         tensor.data = values
         placed[first] = tensor
         filled[id(tensor)] = first

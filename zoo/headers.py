@@ -17,6 +17,7 @@ from .errors import CheckpointError, printable
 from .values import forbidden
 
 MOST = 8 * 2**20  # bytes of a header; a model with 5,000 weights and its optimizer needs 2 MB
+FILE = "model.safetensors"  # what the weights in a folder are called
 METADATA = "__metadata__"
 # Bytes of one number, by the format's names.
 SIZES = {
@@ -45,6 +46,19 @@ class Header:
     metadata: Mapping[str, str]
     begin: int
     size: int
+
+
+def is_file(thing: Any) -> bool:
+    """Whether this names a file and not a spec: a path object, or a text that ends as files of weights do."""
+    if isinstance(thing, str):
+        return thing.endswith((".safetensors", ".pt", ".pth", ".ckpt", "/", os.sep))
+    return isinstance(thing, os.PathLike)
+
+
+def file_of(path: str | os.PathLike[str]) -> str:
+    """The file itself, where a folder of Hugging Face's layout is named."""
+    name = os.fspath(path)
+    return os.path.join(name, FILE) if os.path.isdir(name) else name
 
 
 def quoted(text: str, most: int = 100) -> str:
@@ -139,22 +153,28 @@ def _parsed(text: bytes) -> tuple[dict[str, str], dict[str, Entry]]:
 
 
 def _entry(name: str, value: Any) -> Entry:
-    at = f"the tensor {quoted(name)}"
-    if not name or (reason := next(filter(None, map(forbidden, name)), None)):
-        raise CheckpointError(f"{at}: a name can't hold {reason}" if name else "a tensor has no name")
+    if not name:
+        raise CheckpointError("a tensor has no name")
+    if not name.isprintable() and (reason := next(filter(None, map(forbidden, name)), None)):
+        raise CheckpointError(f"the name {quoted(name)} holds {reason}")
+    if problem := _problem(value):
+        raise CheckpointError(f"the tensor {quoted(name)} {problem}")
+    return Entry(value["dtype"], tuple(value["shape"]), *value["data_offsets"])
+
+
+def _problem(value: Any) -> str | None:
+    """What is wrong with the description of one tensor."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
-        raise CheckpointError(f"{at} isn't described by dtype, shape and data_offsets")
+        return "isn't described by dtype, shape and data_offsets"
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in SIZES:
-        raise CheckpointError(f"{at} is of the dtype {quoted(str(dtype))}; expected one of {', '.join(SIZES)}")
+        return f"is of the dtype {quoted(str(dtype))}; expected one of {', '.join(SIZES)}"
     if not _sizes(shape):
-        raise CheckpointError(f"{at} has the shape {quoted(str(shape))}; expected a list of sizes")
+        return f"has the shape {quoted(str(shape))}; expected a list of sizes"
     if not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise CheckpointError(f"{at} has the data_offsets {quoted(str(offsets))}; expected where it starts and ends")
+        return f"has the data_offsets {quoted(str(offsets))}; expected where it starts and ends"
     wanted, has = math.prod(shape) * SIZES[dtype], offsets[1] - offsets[0]
-    if wanted != has:
-        raise CheckpointError(f"{at} is {dtype}{shape}, {wanted:,} bytes, and has {has:,}")
-    return Entry(dtype, tuple(shape), *offsets)
+    return None if wanted == has else f"is {dtype}{shape}, {wanted:,} bytes, and has {has:,}"
 
 
 def _sizes(value: Any) -> bool:

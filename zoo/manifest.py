@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -16,7 +18,7 @@ from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
 
 from .errors import CheckpointError, printable
 from .grammar import MAX_CHARACTERS, MAX_PARTS
-from .headers import Header, quoted, strict_json
+from .headers import Header, file_of, quoted, read_header, strict_json
 from .info import Change
 from .loader import OWN
 from .spec import Spec, parse
@@ -123,6 +125,17 @@ def manifest_in(header: Header, name: str) -> Manifest:
         raise CheckpointError(f"{quoted(name)}: {error}") from None
 
 
+def read(path: str | os.PathLike[str]) -> tuple[Manifest, Header]:
+    """The manifest and the header of a file, or of the one in a folder of Hugging Face's layout."""
+    name = file_of(path)
+    try:
+        with open(name, "rb", buffering=0) as file:
+            header = read_header(file, name)
+    except OSError as error:
+        raise CheckpointError(f"can't read {quoted(name)}: {error.strerror or error}") from error
+    return manifest_in(header, name), header
+
+
 def _read(text: str) -> Manifest:
     data = strict_json(text, "the manifest")
     if not isinstance(data, dict):
@@ -161,3 +174,20 @@ def version_of(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def installable(name: str) -> str:
+    """A name that someone may paste into a shell: nothing but what names and versions are made of."""
+    return re.sub(r"[^\w.+!-]", "?", name[:80], flags=re.ASCII)
+
+
+def other_versions(manifest: Manifest) -> str:
+    """What to install to have what the model was saved with; empty where that is what's installed."""
+    known = {owner.distribution: owner.version for owner in manifest.owners} | dict(manifest.versions)
+    lines = [
+        f"\n  saved with {installable(name)} {installable(version)}, and {version_of(name) or 'none'} is installed: "
+        f"pip install {installable(name)}=={installable(version)}"
+        for name, version in sorted(known.items())
+        if version_of(name) != version
+    ]
+    return "".join(lines)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .errors import CheckpointError
-from .headers import METADATA, MOST, SIZES, Entry, Header, quoted, read_header
+from .headers import METADATA, MOST, SIZES, Entry, Header, file_of, quoted, read_header
 
 DTYPES = {
     "F64": torch.float64,
@@ -105,9 +105,7 @@ def memory(tensor: Tensor) -> memoryview:
 @contextmanager
 def opened(path: str | os.PathLike[str], mapped: bool = True) -> Iterator[TensorFile]:
     """A file of tensors, or the one in a folder of Hugging Face's layout; CheckpointError if it can't be read."""
-    name = os.fspath(path)
-    if os.path.isdir(name):
-        name = os.path.join(name, "model.safetensors")
+    name = file_of(path)
     try:
         with open(name, "rb", buffering=0) as file:
             yield TensorFile(file, name, mapped)

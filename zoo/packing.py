@@ -57,12 +57,12 @@ def unpack(value: Any, find: Callable[[str], Tensor], depth: int = 0) -> Any:
         return float(inside)
     if kind == "tuple" and isinstance(inside, list):
         return tuple(unpack(item, find, depth + 1) for item in inside)
-    if kind in ("dict", "counter") and isinstance(inside, list):
-        if all(isinstance(pair, list) and len(pair) == 2 and _key(pair[0]) for pair in inside):
-            found = {unpack(k, find, depth + 1): unpack(v, find, depth + 1) for k, v in inside}
-            return Counter(found) if kind == "counter" else found
+    if kind in ("dict", "counter") and isinstance(inside, list) and all(map(_pair, inside)):
+        found = {unpack(k, find, depth + 1): unpack(v, find, depth + 1) for k, v in inside}
+        return Counter(found) if kind == "counter" else found
     raise CheckpointError(f"the training state holds {str(value)[:80]!r}, which means nothing here")
 
 
-def _key(value: Any) -> bool:
-    return not isinstance(value, (list, Mapping))
+def _pair(value: Any) -> bool:
+    """Whether this is a key that a dict can have, and a value."""
+    return isinstance(value, list) and len(value) == 2 and not isinstance(value[0], (list, Mapping))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -29,11 +30,9 @@ Slot = tuple[nn.Module, str]
 def slots(model: nn.Module) -> Iterator[tuple[str, Slot, Tensor]]:
     """Every parameter and persistent buffer by every name, with the module that holds it under which name."""
     for path, module in places(model):
-        for name, tensor in module._parameters.items():
+        buffers = {k: b for k, b in module._buffers.items() if k not in module._non_persistent_buffers_set}
+        for name, tensor in [*module._parameters.items(), *buffers.items()]:
             if tensor is not None:
-                yield f"{path}.{name}".lstrip("."), (module, name), tensor
-        for name, tensor in module._buffers.items():
-            if tensor is not None and name not in module._non_persistent_buffers_set:
                 yield f"{path}.{name}".lstrip("."), (module, name), tensor
 
 
@@ -75,8 +74,8 @@ def _checked(model: nn.Module) -> Info:
         )
     if info.obstacle:
         raise CheckpointError(
-            f"this {kind} can't be built again from its spec, '{info.spec}': {info.obstacle}; give the option in a form "
-            "that a spec can hold, or keep the weights alone: safetensors.torch.save_model(model, path)"
+            f"this {kind} can't be built again from its spec, '{info.spec}': {info.obstacle}; give the option in a "
+            "form that a spec can hold, or keep the weights alone: safetensors.torch.save_model(model, path)"
         )
     for path, module in model.named_modules():
         if type(module).get_extra_state is not nn.Module.get_extra_state:
@@ -130,7 +129,7 @@ def _check_overlap(tensors: Mapping[str, Tensor]) -> None:
     spans = sorted(
         (str(t.device), t.data_ptr(), t.data_ptr() + _extent(t), name) for name, t in tensors.items() if t.numel()
     )
-    for (device, _, end, name), (other, start, _, following) in zip(spans, spans[1:], strict=False):
+    for (device, _, end, name), (other, start, _, following) in pairwise(spans):
         if device == other and start < end and _storage(tensors[name]) == _storage(tensors[following]):
             raise CheckpointError(
                 f"can't save: {quoted(name)} and {quoted(following)} share a part of their memory; "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,11 +14,11 @@ from .apply import apply_steps
 from .blueprint import introduce
 from .declare import Arch
 from .errors import CheckpointError, OptionError, UnknownNameError, ZooError, printable
-from .factory import Plan, plan_of, trace_of
+from .factory import Plan, archs_word, plan_of, trace_of
 from .grammar import read_mods
 from .headers import quoted
 from .info import Change, changes
-from .manifest import Manifest, Owner, version_of
+from .manifest import Manifest, Owner, installable, other_versions, version_of
 from .options import from_keywords, options_of
 from .registry import Owned, Registry
 from .spec import Spec, parse
@@ -79,7 +79,7 @@ def _arch(call: Call, manifest: Manifest, registry: Registry) -> Owned[Arch] | N
         _missing("arch", call, owner, error)
     if not isinstance(base.value, Arch) or base.owner != owner.owner:
         _missing("arch", call, owner, None)
-    return base
+    return Owned(base.plugin, base.value, base.name)
 
 
 def _owned(call: Call, owner: Owner, registry: Registry) -> Call:
@@ -97,7 +97,7 @@ def _missing(kind: str, call: Call, owner: Owner, error: ZooError | None) -> NoR
     said = printable(str(error)).partition("\n")
     failed = "".join(f"\n{line}" for line in said[2].split("\n") if line) if error else ""
     raise CheckpointError(
-        f"the file needs the {kind} {quoted(call.name)} of {_shown(owner.owner)}, which isn't installed"
+        f"the file needs the {kind} {quoted(call.name)} of {installable(owner.owner)}, which isn't installed"
         f"{_needs(owner)}{failed}"
     ) from error
 
@@ -105,25 +105,8 @@ def _missing(kind: str, call: Call, owner: Owner, error: ZooError | None) -> NoR
 def _needs(owner: Owner) -> str:
     has = version_of(owner.distribution)
     here = f", and {has} is installed" if has and has != owner.version else ""
-    how = f"pip install {_shown(owner.distribution)}=={_shown(owner.version)}"
-    return f"; it was saved with {_shown(owner.distribution)} {_shown(owner.version)}{here}: {how}"
-
-
-def _shown(name: str) -> str:
-    """A name that someone may paste into a shell: nothing but what names and versions are made of."""
-    return re.sub(r"[^\w.+!-]", "?", name[:80], flags=re.ASCII)
-
-
-def other_versions(manifest: Manifest) -> str:
-    """What to install to have what the model was saved with; empty where that is what's installed."""
-    known = {owner.distribution: owner.version for owner in manifest.owners} | dict(manifest.versions)
-    lines = [
-        f"\n  saved with {_shown(name)} {_shown(version)}, and {version_of(name) or 'none'} is installed: "
-        f"pip install {_shown(name)}=={_shown(version)}"
-        for name, version in sorted(known.items())
-        if version_of(name) != version
-    ]
-    return "".join(lines)
+    how = f"pip install {installable(owner.distribution)}=={installable(owner.version)}"
+    return f"; it was saved with {installable(owner.distribution)} {installable(owner.version)}{here}: {how}"
 
 
 def _overridden(spec: Spec, arch: Call, parts: list[Call], overrides: Mapping[str, Any]) -> tuple[Call, list[Call]]:
@@ -171,12 +154,10 @@ def rebuild(plan: Plan, registry: Registry, device: str, log: Iterable[Change] |
 
 
 def _build(plan: Plan, device: str, careful: Registry | None) -> nn.Module:
+    filled = careful is not None or device == "meta"
     with torch.device(device):
-        if careful or device == "meta":
+        with archs_word(plan), nullcontext() if filled else Uninitialised():
             model = plan.arch.build(**plan.options)
-        else:
-            with Uninitialised():
-                model = plan.arch.build(**plan.options)
         introduce(plan.arch, model, plan.spec.base)
         if plan.steps:
             trace = trace_of(plan, careful) if careful else None

@@ -81,7 +81,7 @@ def training_state(
         packed = pack(one.state_dict(), keeper(f"scheduler.{number}"), f"the state of {type(one).__name__}")
         state["schedulers"].append({"class": type(one).__name__, "state": packed})
     tensors[CPU_RNG] = torch.get_rng_state()
-    if torch.cuda.is_initialized():
+    if _cuda_used():
         tensors |= {f"{RESERVED}rng:cuda:{i}": t for i, t in enumerate(torch.cuda.get_rng_state_all())}
     return state, tensors
 
@@ -135,7 +135,7 @@ class Resumption:
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"the training state isn't one that the zoo wrote: {error!r}") from None
         self.rng = find(CPU_RNG)
-        cards = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+        cards = range(torch.cuda.device_count() if _cuda_used() else 0)
         self.cuda_rng = {i: found for i in cards if (found := _if_there(find, f"{RESERVED}rng:cuda:{i}")) is not None}
 
     @contextmanager
@@ -158,6 +158,10 @@ class Resumption:
         torch.set_rng_state(self.rng)
         for card, numbers in self.cuda_rng.items():
             torch.cuda.set_rng_state(numbers, card)
+
+
+def _cuda_used() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def _if_there(find: Callable[[str], Tensor], name: str) -> Tensor | None:
