@@ -74,7 +74,7 @@ def save(
     except OSError as error:
         raise CheckpointError(f"can't make the folder {quoted(name)}: {error.strerror}") from error
     store(os.path.join(name, FILE), write)
-    config = json.dumps(_config(inner, manifest), indent=2, sort_keys=True).encode() + b"\n"
+    config = json.dumps(_config(inner, manifest), indent=2, sort_keys=True, default=str).encode() + b"\n"
     store(os.path.join(name, "config.json"), partial(_write, config))
 
 
@@ -83,15 +83,20 @@ def _write(data: bytes, file: BinaryIO) -> None:
 
 
 def _config(model: nn.Module, manifest: Manifest) -> dict[str, Any]:
-    """What `config.json` says: for people, and for libraries that know the arch by its name."""
-    known = {"num_classes": getattr(model, "num_classes", None), "num_features": getattr(model, "num_features", None)}
-    return {
-        "architecture": manifest.spec.arch.name,
-        "architectures": [type(model).__name__],
-        "spec": str(manifest.spec),
-        "plugzoo_version": manifest.versions["plugzoo"],
-        **{key: value for key, value in known.items() if type(value) is int},
-    }
+    """What `config.json` says, for people and for libraries that know the arch by its name.
+
+    A bare arch has that name, its options and its own configuration in it, as timm reads them. A variant hasn't: who
+    knows nothing of its modifiers would build another model than this one.
+    """
+    said: dict[str, Any] = {"architectures": [type(model).__name__], "spec": str(manifest.spec)}
+    if not manifest.spec.parts:
+        said["architecture"] = manifest.spec.arch.name
+        said["model_args"] = {key: value for key, value in manifest.spec.arch.args if key is not None}
+        said |= {key: value for key in _KNOWN if isinstance(value := getattr(model, key, None), (int, dict))}
+    return said
+
+
+_KNOWN = ("num_classes", "num_features", "pretrained_cfg")
 
 
 def read_manifest(path: Path) -> Manifest:
