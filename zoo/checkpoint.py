@@ -160,13 +160,12 @@ def _loaded(
     overrides: Mapping[str, Any],
 ) -> nn.Module:
     target = torch.get_default_device() if device is None else torch.device(device)
-    manifest = manifest_in(file.header, file.name)
+    manifest, names = manifest_in(file.header, file.name), names_in(file)
     with _told(file.name, manifest, bool(overrides)):
         plan = plan_for(manifest, registry, overrides)
         model = rebuild(
             plan, registry, "meta" if target.type == "meta" else "cpu", None if overrides else manifest.changes
         )
-        names = names_in(file)
         check_fits(model, file.stored(), names, str(plan.spec))
     if target.type != "meta":
         fill(model, file, names, manifest, target, dtype)
@@ -183,7 +182,8 @@ def _told(name: str, manifest: Manifest, overridden: bool) -> Iterator[None]:
     try:
         yield
     except CheckpointError as error:
-        raise CheckpointError(f"{quoted(name)}: {error}") from error
+        hint = "" if "pip install" in str(error) else other_versions(manifest)
+        raise CheckpointError(f"{quoted(name)}: {error}{hint}") from error
     except ZooError as error:
         if overridden:
             raise  # the caller's own options

@@ -156,7 +156,8 @@ def _read(text: str) -> Manifest:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
-        raise CheckpointError(f"the manifest's {quoted(place)[1:-1]}: {printable(problem['msg'])}") from None
+        said = problem["msg"].removeprefix("Value error, ")
+        raise CheckpointError(f"the manifest's {quoted(place)[1:-1]}: {printable(said)}") from None
     if len(manifest.owners) != len(manifest.parts) or len(manifest.parts) != 1 + len(manifest.spec.parts):
         raise CheckpointError("the manifest doesn't say of each part of the spec how it's built and whose it is")
     return manifest

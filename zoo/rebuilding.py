@@ -18,7 +18,7 @@ from .factory import Plan, archs_word, plan_of, trace_of
 from .grammar import read_mods
 from .headers import quoted
 from .info import Change, changes
-from .manifest import Manifest, Owner, installable, other_versions, version_of
+from .manifest import Manifest, Owner, installable, version_of
 from .options import from_keywords, options_of
 from .registry import Owned, Registry
 from .spec import Spec, parse
@@ -57,7 +57,7 @@ def plan_for(manifest: Manifest, registry: Registry, overrides: Mapping[str, Any
     except ZooError as error:
         if overrides:
             raise
-        raise CheckpointError(f"{printable(str(error))}{other_versions(manifest)}") from error
+        raise CheckpointError(printable(str(error))) from error
 
 
 def _arch(call: Call, manifest: Manifest, registry: Registry) -> Owned[Arch] | None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .errors import CheckpointError, OptionError
+from .errors import CheckpointError, OptionError, ZooError
 from .headers import quoted
 from .manifest import RESERVED
 from .optimizers import Saved, as_list
@@ -58,21 +58,22 @@ def training_state(
         order = [names[id(p)] for group in one.param_groups for p in group["params"]]
         indices = [i for group in given["param_groups"] for i in group["params"]]
         name_of = dict(zip(indices, order, strict=True))
+        # Lists of pairs, since the manifest's JSON is sorted, and a resumed state is to be equal to the last word.
         held = {
-            name_of[i]: {
-                key: pack(value, keeper(f"optimizer.{number}:{key}:{name_of[i]}"), f"{what} for '{name_of[i]}'")
+            name_of[i]: [
+                [key, pack(value, keeper(f"optimizer.{number}:{key}:{name_of[i]}"), f"{what} for '{name_of[i]}'")]
                 for key, value in values.items()
-            }
+            ]
             for i, values in given["state"].items()
         }
         groups = [
             {
                 "names": [name_of[i] for i in group["params"]],
-                "options": {
-                    key: pack(value, keeper(f"optimizer.{number}.group.{at}:{key}"), what)
+                "options": [
+                    [key, pack(value, keeper(f"optimizer.{number}.group.{at}:{key}"), what)]
                     for key, value in group.items()
                     if key not in ("params", "param_names")
-                },
+                ],
             }
             for at, group in enumerate(given["param_groups"])
         ]
@@ -132,7 +133,9 @@ class Resumption:
                 _for_optimizer(o, s, _names(model), find) for o, s in zip(self.optimizers, saved[0], strict=False)
             ]
             self.scheduler_states = [unpack(s["state"], find) for s in saved[1][: len(self.schedulers)]]
-        except (KeyError, TypeError, AttributeError) as error:
+        except ZooError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the training state isn't one that the zoo wrote: {error!r}") from None
         self.rng = find(CPU_RNG)
         cards = range(torch.cuda.device_count() if _cuda_used() else 0)
@@ -188,21 +191,21 @@ def _for_optimizer(
     now = optimizer.state_dict()["param_groups"]
     for group, shown in zip(optimizer.param_groups, now, strict=True):
         own = [names[id(p)] for p in group["params"]]
-        options: list[Mapping[str, Any]] = []
+        options: list[Any] = []
         for name in own:
             if name in home and home[name] not in options:
                 options.append(home[name])
         if len(options) > 1:
-            differ = next(key for key in options[0] if options[0][key] != options[1].get(key))
+            differ = next(key for key, value in options[0] if value != dict(options[1]).get(key))
             raise CheckpointError(
                 f"parameters of one group were in groups of different {quoted(differ)[1:-1]} when they were saved; "
                 "make the optimizer with the same groups"
             )
-        found = {key: unpack(value, find) for key, value in options[0].items()} if options else {}
+        found = {key: unpack(value, find) for key, value in options[0]} if options else {}
         made["param_groups"].append({**shown, **found})
         for index, name, parameter in zip(shown["params"], own, group["params"], strict=True):
             if name in saved["state"]:
-                values = {key: unpack(value, find) for key, value in saved["state"][name].items()}
+                values = {key: unpack(value, find) for key, value in saved["state"][name]}
                 _check_shapes(name, parameter, values)
                 made["state"][index] = values
     return made
