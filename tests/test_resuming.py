@@ -210,9 +210,10 @@ def test_what_does_not_go_together(
     with torch.no_grad():
         for p in model.parameters():
             p.add_(1)
+    options = {key: make(model.parameters()) for key, make in load.items()}
     state = torch.get_rng_state()
     with pytest.raises(error) as raised:
-        zoo.load(path, into=model, **{key: make(model.parameters()) for key, make in load.items()})
+        zoo.load(path, into=model, **options)
     assert str(raised.value).startswith(text)
     assert all(torch.equal(p, old + 1) for p, old in zip(model.parameters(), before, strict=True))
     assert torch.equal(torch.get_rng_state(), state)

@@ -101,7 +101,7 @@ def _arch(name: str, full: str, given: dict[str, Any], cfg: dict[str, Any] | Non
 
         if ":" not in full:
             _check_tag(full)
-        own = {"num_classes": num_classes, "in_chans": in_chans, "drop_rate": drop_rate}
+        own: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans, "drop_rate": drop_rate}
         own |= {"drop_path_rate": drop_path_rate, "global_pool": global_pool, "features_only": features_only, **options}
         model: nn.Module = timm.create_model(
             full,
