@@ -541,6 +541,26 @@ def test_what_can_not_be_saved(make: Any, text: str, path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_model_that_was_edited_by_hand_is_told_from_its_spec(path: Path) -> None:
+    model = zoo.create("simple")
+    model.layers3[1] = nn.Linear(70, 5)
+    model.more = nn.Linear(5, 1)
+    for edited in (model, zoo.modify(model, "act(silu)")):
+        with pytest.raises(zoo.CheckpointError) as raised:
+            zoo.save(edited, path)
+        assert str(raised.value) == (
+            f"can't save: the weights aren't those of '{zoo.spec_of(edited)}', 4 differences:\n"
+            "  layers3.1.weight: float32[2, 70] by the spec, float32[5, 70] in the model\n"
+            "  layers3.1.bias: float32[2] by the spec, float32[5] in the model\n"
+            "  more.weight: nothing by the spec, float32[1, 5] in the model\n"
+            "  more.bias: nothing by the spec, float32[1] in the model\n"
+            "say the edit in the spec, as zoo.modify(model, 'replace(...)') does, or " + KEEP
+        )
+    del model.more
+    model.layers3[1] = nn.Linear(70, 2)
+    assert torch.equal(back(model, path).layers3[1].weight, model.layers3[1].weight)
+
+
 def test_a_step_is_an_integer(path: Path) -> None:
     with pytest.raises(zoo.OptionError) as raised:
         zoo.save(zoo.create("simple"), path, step=True)

@@ -20,10 +20,10 @@ from .carrying import carry_from, contents_of, names_in
 from .errors import CheckpointError, OptionError, ZooError, printable
 from .filling import check_fits, fill, misfits, put_back
 from .headers import FILE, quoted
-from .info import attach, info_of
+from .info import attach, info_of, outline_of, sealed
 from .manifest import KEY, Manifest, manifest_in, other_versions, read
-from .mapping import TensorFile, opened, writer
-from .portrait import portrait
+from .mapping import Stored, TensorFile, opened, writer
+from .portrait import portrait, slots
 from .rebuilding import plan_for, rebuild
 from .registry import Registry, default_registry
 from .resuming import Resumption, training_state
@@ -59,7 +59,9 @@ def save(
     if step is not None and type(step) is not int:
         raise OptionError(f"step={step!r} ({type(step).__name__}); expected an int")
     inner = getattr(model, "_orig_mod", model)
-    manifest, tensors = portrait(inner, registry or default_registry())
+    registry = registry or default_registry()
+    manifest, tensors = portrait(inner, registry)
+    _check_spec(inner, manifest, registry)
     if optimizer is not None or scheduler is not None:
         state, more = training_state(inner, optimizer, scheduler)
         manifest, tensors = replace(manifest, state=state), {**tensors, **more}
@@ -76,6 +78,25 @@ def save(
     store(os.path.join(name, FILE), write)
     config = json.dumps(_config(inner, manifest), indent=2, sort_keys=True, default=str).encode() + b"\n"
     store(os.path.join(name, "config.json"), partial(_write, config))
+
+
+def _check_spec(model: nn.Module, manifest: Manifest, registry: Registry) -> None:
+    """Raise CheckpointError for a model whose weights aren't those of its spec any more: no one could load the file.
+
+    Looked at closely only where names and shapes aren't what they were when the zoo last had the model in hand.
+    """
+    info = info_of(model)
+    if info is None or info.outline == outline_of(model):
+        return
+    wanted = rebuild(plan_for(manifest, registry, {}), registry, "meta", manifest.changes)
+    held = {name: Stored(tuple(tensor.shape), tensor.dtype) for name, _, tensor in slots(model)}
+    try:
+        check_fits(wanted, held, {name: name for name in held}, str(manifest.spec), "model")
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"can't save: {error}\nsay the edit in the spec, as zoo.modify(model, 'replace(...)') does, or keep the "
+            "weights alone: safetensors.torch.save_model(model, path)"
+        ) from None
 
 
 def _write(data: bytes, file: BinaryIO) -> None:
@@ -173,7 +194,7 @@ def _loaded(
     info = info_of(model)
     if info is not None and not overrides:
         attach(model, replace(info, changes=manifest.changes))
-    return model
+    return sealed(model)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from .carrying import Weights, carry
 from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
-from .info import Changes, Info, changes, info_of
+from .info import Changes, Info, changes, info_of, outline_of, sealed
 from .optimizers import Saved, as_list, follow, named
 from .options import bind, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
@@ -86,6 +86,7 @@ def create(
         introduce(plan.arch, model, plan.spec.base, plan.obstacle)
         if plan.steps:
             model = apply_steps(model, plan.steps, plan.spec, trace)
+        sealed(model)
     if weights is not None:
         report = carry(model, weights, strict=strict, map=map)
         if not report.exact:
@@ -128,6 +129,7 @@ def modify(
     with registry.lock:
         blueprint = _blueprint_of(info, registry)
         target = copying.deepcopy(model) if copy else model
+        known = info_of(target) is not None and info.outline == outline_of(target)
         start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
         result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
         try:
@@ -138,6 +140,8 @@ def modify(
             for one in saved:
                 one.restore()
             raise
+    if known:  # else someone edited it by hand before, and what the zoo says of it is not the whole truth
+        sealed(result)
     return given if result is model else result
 
 

@@ -43,11 +43,13 @@ def _fits(wanted: Tensor, stored: Stored) -> bool:
     return wanted.dtype == stored.dtype or (wanted.dtype.is_floating_point and stored.dtype.is_floating_point)
 
 
-def check_fits(model: nn.Module, stored: Mapping[str, Stored], names: Mapping[str, str], spec: str) -> None:
+def check_fits(
+    model: nn.Module, stored: Mapping[str, Stored], names: Mapping[str, str], spec: str, where: str = "file"
+) -> None:
     """Raise CheckpointError, with the first differences, unless the file has exactly what the model needs."""
     if found := misfits(model, stored, names):
         lines = [
-            f"\n  {quoted(name)[1:-1]}: " + (f"{wants or 'nothing'} by the spec, {has or 'nothing'} in the file")
+            f"\n  {quoted(name)[1:-1]}: " + (f"{wants or 'nothing'} by the spec, {has or 'nothing'} in the {where}")
             for name, wants, has in found[:SHOWN]
         ]
         more = f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
