@@ -329,6 +329,43 @@ def test_what_is_built_without_drawing_draws_nothing_and_has_its_buffers(name: s
         assert torch.equal(plain.add_(1), torch.full((3,), 3.0))
 
 
+def test_a_parameter_that_the_model_does_not_list_is_drawn_all_the_same(path: Path) -> None:
+    @zoo.arch(sample=(4,))
+    def hidden() -> nn.Module:
+        """A layer with a weight in a list, where no state dict sees it."""
+        net = nn.Linear(4, 4)
+        net.others = [nn.Parameter(torch.empty(1000))]
+        nn.init.constant_(net.others[0], 3.0)
+        return net
+
+    plugin = types.ModuleType("plugin")
+    plugin.zoo_archs = zoo.hookimpl(specname="zoo_archs")(lambda: [hidden])  # type: ignore[attr-defined]
+    registry = zoo.Registry.of(plugin)
+    zoo.save(zoo.create("hidden", registry=registry), path, registry=registry)
+    loaded: Any = zoo.load(path, registry=registry)
+    assert torch.equal(loaded.others[0].detach(), torch.full((1000,), 3.0))
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_lazy_layers_come_back_with_the_shapes_they_got(path: Path) -> None:
+    @zoo.arch(sample=(8,))
+    def lazy() -> nn.Module:
+        """A layer that learns its width from the first input."""
+        return nn.Sequential(nn.LazyLinear(3))
+
+    plugin = types.ModuleType("plugin")
+    plugin.zoo_archs = zoo.hookimpl(specname="zoo_archs")(lambda: [lazy])  # type: ignore[attr-defined]
+    registry = zoo.Registry.of(plugin)
+    model = zoo.create("lazy", registry=registry)
+    with pytest.raises(zoo.CheckpointError) as raised:
+        zoo.save(model, path, registry=registry)
+    assert str(raised.value) == "can't save: '0.weight' has no shape yet; run a forward first"
+    x = torch.randn(2, 8)
+    wanted = run(model, x)
+    zoo.save(model, path, registry=registry)
+    assert torch.equal(run(zoo.load(path, registry=registry), x), wanted)
+
+
 # -- options, and other models ----------------------------------------------------------------------------------------
 
 

@@ -88,7 +88,7 @@ def _check_spec(model: nn.Module, manifest: Manifest, registry: Registry) -> Non
     info = info_of(model)
     if info is None or info.outline == outline_of(model):
         return
-    wanted = rebuild(plan_for(manifest, registry, {}), registry, "meta", manifest.changes)
+    wanted = rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)
     held = {name: Stored(tuple(tensor.shape), tensor.dtype) for name, _, tensor in slots(model)}
     try:
         check_fits(wanted, held, {name: name for name in held}, str(manifest.spec), "model")
@@ -220,7 +220,7 @@ def differs(path: Path, registry: Registry | None = None) -> tuple[Manifest, lis
     with opened(path) as file:
         manifest = manifest_in(file.header, file.name)
         with _told(file.name, manifest, False):
-            model = rebuild(plan_for(manifest, registry, {}), registry, "meta", manifest.changes)
+            model = rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)
             return manifest, misfits(model, file.stored(), names_in(file))
 
 

@@ -145,19 +145,23 @@ def rebuild(plan: Plan, registry: Registry, device: str, log: Iterable[Change] |
         warnings.simplefilter("ignore")  # they came when the model was made
         try:
             model = _build(plan, device, None)
-            if not plan.steps or wanted is None or _gist(changes(model)) == wanted:
+            if model is not None and (wanted is None or _gist(changes(model)) == wanted):
                 return model
         except Exception:
-            if not plan.steps and device == "meta":
-                raise
-        return _build(plan, device, registry)
+            pass  # it comes again, if it wasn't for the weights or the trace
+        made = _build(plan, device, registry)
+        assert made is not None
+        return made
 
 
-def _build(plan: Plan, device: str, careful: Registry | None) -> nn.Module:
-    filled = careful is not None or device == "meta"
+def _build(plan: Plan, device: str, careful: Registry | None) -> nn.Module | None:
+    """The variant; without a registry to trace with, its weights not drawn, or None where that shows in the model."""
+    mode = Uninitialised()
     with torch.device(device):
-        with archs_word(plan), nullcontext() if filled else Uninitialised():
+        with archs_word(plan), nullcontext() if careful else mode:
             model = plan.arch.build(**plan.options)
+        if mode.strays(model):
+            return None
         introduce(plan.arch, model, plan.spec.base)
         if plan.steps:
             trace = trace_of(plan, careful) if careful else None

@@ -7,6 +7,7 @@ uses this must fill every one of them.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import torch
@@ -26,11 +27,21 @@ _COMPARISONS = frozenset(getattr(Tensor, name) for name in "lt gt le ge __lt__ _
 class Uninitialised(TorchFunctionMode):
     """While it is active, no Parameter is filled."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._left: dict[int, weakref.ref[nn.Parameter]] = {}
+
+    def strays(self, model: nn.Module) -> bool:
+        """Whether something holds a parameter that was left unfilled and that the model doesn't list as its own."""
+        own = {id(parameter) for parameter in model.parameters()}
+        return any(parameter() is not None and key not in own for key, parameter in self._left.items())
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in _FILLS or getattr(func, "__module__", None) == "torch.nn.init":
             filled = args[0] if args else kwargs.get("tensor")
             if isinstance(filled, nn.Parameter):
+                self._left[id(filled)] = weakref.ref(filled)
                 return filled
         elif func in _COMPARISONS and isinstance(args[0], nn.Parameter):
             return torch.tensor(False)
