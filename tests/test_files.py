@@ -52,11 +52,13 @@ def there(model: nn.Module) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in SMALLEST])
 def test_the_field_comes_back(name: str, path: Path) -> None:
     model = zoo.create(name)
-    for mod in MODS:
+    for mod in MODS[1:]:
         try:
             model = zoo.modify(model, mod)
         except zoo.NotApplicableError:
             continue
+    if not zoo.spec_of(model).without("heads").parts:
+        model = zoo.modify(model, MODS[0])
     model.eval()
     x = torch.randn(1, *image_size(name))
     torch.manual_seed(1)

@@ -32,6 +32,9 @@ def schedulers_in(scheduler: Any) -> list[Any]:
     return several
 
 
+Keep = Callable[[Tensor], str]
+
+
 def training_state(
     model: nn.Module, optimizer: Optimizer | Sequence[Optimizer] | None, scheduler: Any
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -39,7 +42,7 @@ def training_state(
     tensors: dict[str, Tensor] = {}
     names = _names(model)
 
-    def keeper(prefix: str) -> Callable[[Tensor], str]:
+    def keeper(prefix: str) -> Keep:
         def keep(tensor: Tensor) -> str:
             name = f"{RESERVED}{prefix}"
             while name in tensors:
@@ -52,32 +55,7 @@ def training_state(
     state: dict[str, Any] = {"optimizers": [], "schedulers": []}
     for number, one in enumerate(as_list(optimizer)):
         _check_parameters(one, names)
-        what = f"the state of {type(one).__name__}"
-        # What the optimizer itself gives out, since some put more into it than torch's base does.
-        given = one.state_dict()
-        order = [names[id(p)] for group in one.param_groups for p in group["params"]]
-        indices = [i for group in given["param_groups"] for i in group["params"]]
-        name_of = dict(zip(indices, order, strict=True))
-        # Lists of pairs, since the manifest's JSON is sorted, and a resumed state is to be equal to the last word.
-        held = {
-            name_of[i]: [
-                [key, pack(value, keeper(f"optimizer.{number}:{key}:{name_of[i]}"), f"{what} for '{name_of[i]}'")]
-                for key, value in values.items()
-            ]
-            for i, values in given["state"].items()
-        }
-        groups = [
-            {
-                "names": [name_of[i] for i in group["params"]],
-                "options": [
-                    [key, pack(value, keeper(f"optimizer.{number}.group.{at}:{key}"), what)]
-                    for key, value in group.items()
-                    if key not in ("params", "param_names")
-                ],
-            }
-            for at, group in enumerate(given["param_groups"])
-        ]
-        state["optimizers"].append({"class": type(one).__name__, "state": held, "groups": groups})
+        state["optimizers"].append(_of_optimizer(one, names, f"optimizer.{number}", keeper))
     for number, one in enumerate(schedulers_in(scheduler)):
         packed = pack(one.state_dict(), keeper(f"scheduler.{number}"), f"the state of {type(one).__name__}")
         state["schedulers"].append({"class": type(one).__name__, "state": packed})
@@ -85,6 +63,39 @@ def training_state(
     if _cuda_used():
         tensors |= {f"{RESERVED}rng:cuda:{i}": t for i, t in enumerate(torch.cuda.get_rng_state_all())}
     return state, tensors
+
+
+def _of_optimizer(
+    optimizer: Optimizer, names: Mapping[int, str], prefix: str, keeper: Callable[[str], Keep]
+) -> dict[str, Any]:
+    """The state of one optimizer by parameter name, as JSON.
+
+    Out of what the optimizer itself gives out, since some put more into it than torch's base does. In lists of pairs,
+    since the manifest's JSON is sorted, and what is resumed is to be equal down to the order.
+    """
+    what, given = f"the state of {type(optimizer).__name__}", optimizer.state_dict()
+    order = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    indices = [i for group in given["param_groups"] for i in group["params"]]
+    name_of = dict(zip(indices, order, strict=True))
+    held = {
+        name_of[i]: [
+            [key, pack(value, keeper(f"{prefix}:{key}:{name_of[i]}"), f"{what} for '{name_of[i]}'")]
+            for key, value in values.items()
+        ]
+        for i, values in given["state"].items()
+    }
+    groups = [
+        {
+            "names": [name_of[i] for i in group["params"]],
+            "options": [
+                [key, pack(value, keeper(f"{prefix}.group.{at}:{key}"), what)]
+                for key, value in group.items()
+                if key not in ("params", "param_names")
+            ],
+        }
+        for at, group in enumerate(given["param_groups"])
+    ]
+    return {"class": type(optimizer).__name__, "state": held, "groups": groups}
 
 
 def _names(model: nn.Module) -> dict[int, str]:
