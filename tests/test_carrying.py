@@ -76,8 +76,8 @@ def test_a_half_precision_source_is_taken() -> None:
 @pytest.mark.parametrize(
     ("weights", "device", "text"),
     [
-        (3, None, "weights are a model or a state dict of tensors, not int"),
-        ({"a": 1}, None, "weights are a model or a state dict of tensors, not dict"),
+        (3, None, "weights are a model, a state dict of tensors or the path of a file, not int"),
+        ({"a": 1}, None, "weights are a model, a state dict of tensors or the path of a file, not dict"),
         ({}, "meta", "a model on the meta device has no memory for weights; create it without device='meta'"),
     ],
 )

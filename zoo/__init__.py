@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .braces import expand as expand
     from .carrying import Report as Report
     from .carrying import carry as carry
+    from .checkpoint import load as load
+    from .checkpoint import read_manifest as read_manifest
+    from .checkpoint import save as save
     from .declare import Arch as Arch
     from .declare import Family as Family
     from .declare import Modifier as Modifier
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from .listing import list_modifiers as list_modifiers
     from .listing import list_plugins as list_plugins
     from .listing import list_variants as list_variants
+    from .manifest import Manifest as Manifest
     from .mixins import Mixin as Mixin
     from .registry import Registry as Registry
     from .registry import activations as activations
@@ -70,9 +74,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "accounts": "changes",
+    "manifest": "Manifest",
     "mixins": "Mixin",
     "declare": "Arch Family Modifier Where arch family modifier",
     "carrying": "Report carry",
+    "checkpoint": "load read_manifest save",
     "differences": "diff verify",
     "edits": "add become insert_after insert_before remove replace unbecome",
     "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning ShapeError "

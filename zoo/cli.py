@@ -13,8 +13,11 @@ from typing import Any
 
 import click
 
+from .cli_files import convert, show_file, verify
 from .commands import Commands, installed
-from .trees import Branch, as_rich, printable
+from .errors import printable
+from .headers import is_file
+from .trees import Branch, as_rich
 
 KINDS = ("archs", "modifiers", "variants", "plugins")
 
@@ -51,7 +54,13 @@ def list_(kind: str | None, glob: str, as_json: bool) -> None:
 @click.option("--depth", type=click.IntRange(0), help="With --summary: print no deeper than this.")
 @click.option("--json", "as_json", is_flag=True, help="One object.")
 def show(spec: str, summary: bool, depth: int | None, as_json: bool) -> None:
-    """A model: its parts, what its modifiers changed, parameters and sites. Nothing is downloaded or computed."""
+    """A model: its parts, what its modifiers changed, parameters and sites; or what a file says that it holds.
+
+    Nothing is downloaded or computed.
+    """
+    if is_file(spec) and not summary:
+        show_file(spec, as_json)
+        return
     import zoo
 
     if depth is not None and not summary:
@@ -129,6 +138,10 @@ def new_plugin_(name: str, arch: bool, modifier: bool, into: Path) -> None:
     files = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
     _echo_lines([f"{made}", *(f"  {file}" for file in files), ""])
     _echo_lines([f'next: cd {shlex.quote(str(made))} && pip install -e ".[test]" && pytest'])
+
+
+main.add_command(convert)
+main.add_command(verify)
 
 
 def _rows(kind: str) -> list[dict[str, Any]]:

@@ -11,11 +11,10 @@ from typing import Any
 import click
 
 from .declare import check_name
-from .errors import PluginError, ZooError
+from .errors import PluginError, ZooError, printable
 from .loader import check_own_package, kept_quiet
 from .names import Owned, choose, claims_of, reached_as
 from .registry import Registry, default_registry
-from .trees import printable
 
 Table = dict[str, dict[str, Owned[click.Command]]]
 

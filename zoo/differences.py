@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -14,10 +15,13 @@ import torch
 
 from .accounts import own_flops
 from .blueprint import sample_input
+from .checkpoint import differs, load
 from .errors import OptionError, ZooError
 from .factory import create, plan_of, spec_of
 from .flops import flops_by_path
+from .headers import is_file
 from .info import KEY, info_of
+from .manifest import RESERVED, read
 from .mixins import parts_of
 from .record import ModuleState, brief, same
 from .registry import Registry, default_registry
@@ -138,11 +142,14 @@ def diff(a: Any, b: Any, *, registry: Registry | None = None) -> Differences:
     return Differences.of(_differences(one, two), one.side, two.side)
 
 
-def verify(model: nn.Module, *, registry: Registry | None = None) -> Differences:
+def verify(model: nn.Module | str | os.PathLike[str], *, registry: Registry | None = None) -> Differences:
     """What a model has that its spec doesn't say: the spec is built on meta and compared. False when all is declared.
 
-    Raises ZooError for a model that can't be rebuilt from its spec.
+    A file's weights are held against its own spec, by name, shape and dtype. Raises ZooError for a model that can't be
+    rebuilt from its spec.
     """
+    if isinstance(model, (str, os.PathLike)):
+        return _verified_file(model, registry)
     spec, info = spec_of(model), info_of(model)
     if info is not None and (info.obstacle or spec.arch.name.startswith("?")):
         why = info.obstacle or f"'{spec.arch.name}' is an arch that the zoo doesn't know"
@@ -151,7 +158,19 @@ def verify(model: nn.Module, *, registry: Registry | None = None) -> Differences
     return Differences.of(found, replace(found.a, name=str(spec)), replace(found.b, name="the model"))
 
 
+def _verified_file(path: str | os.PathLike[str], registry: Registry | None) -> Differences:
+    manifest, found = differs(path, registry)
+    what = {(True, False): "only in b", (False, True): "only in a", (False, False): "weight"}
+    rows = [Difference(name, what[not wants, not has], wants, has) for name, wants, has in found]
+    header = read(path)[1]
+    count = sum(prod(e.shape) for name, e in header.entries.items() if not name.startswith(RESERVED))
+    return Differences.of(rows, Side(str(manifest.spec), count), Side(os.fspath(path), count))
+
+
 def _resolved(thing: Any, registry: Registry | None) -> _Resolved:
+    if is_file(thing):
+        model, name = load(thing, device="meta", registry=registry), os.fspath(thing)
+        return _Resolved(name, model, _flops(model, registry or default_registry()))
     if isinstance(thing, (str, Spec)):
         model, name = create(thing, device="meta", registry=registry), str(thing)
     else:

@@ -17,11 +17,12 @@ import torch
 
 from .apply import Step, apply_steps
 from .blueprint import Blueprint, Trace, device_of, draw, introduce
-from .carrying import carry
+from .carrying import Weights, carry
 from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError, located
 from .grammar import read_mods
-from .info import Changes, Info, changes_of, info_of
+from .info import Changes, Info, changes_of, info_of, outline_of, sealed
+from .names import Owned
 from .optimizers import Saved, as_list, follow, frozen, named
 from .options import bind, called, check, from_keywords, no_option, options_of, signature
 from .record import Snapshot
@@ -55,8 +56,9 @@ def create(
     spec: str | Spec,
     pretrained: bool = False,
     *,
-    weights: nn.Module | Mapping[str, Any] | None = None,
+    weights: Weights | None = None,
     strict: bool = True,
+    map: Mapping[str, str] | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     registry: Registry | None = None,
@@ -66,7 +68,8 @@ def create(
 
     spec: text or a parsed spec, such as `"resnet18+act(silu)+dropout(0.2)"`.
     pretrained: load the arch's published weights before the modifiers are applied.
-    weights: another model or a state dict, whose weights the finished variant gets, by name.
+    weights: another model, a state dict or the path of a safetensors file, whose weights the finished variant gets, by
+        name. map: parts that are called otherwise there, as `{its name: the model's name}`.
     strict: with weights, raise CheckpointError unless every one finds its place. Otherwise what fits is taken, the rest
         is initialised, and a warning says which is which.
     device, dtype: where the model ends up and in what; `device="meta"` builds it without memory. With a device given,
@@ -86,8 +89,9 @@ def create(
         introduce(plan.arch, model, plan.spec.base, plan.obstacle)
         if plan.steps:
             model = apply_steps(model, plan.steps, plan.spec, trace)
+        sealed(model)
     if weights is not None:
-        report = carry(model, weights, strict=strict)
+        report = carry(model, weights, strict=strict, map=map)
         if not report.exact:
             warnings.warn(f"weights for '{plan.spec}': {report}", stacklevel=2)
     if not meta or dtype is not None:
@@ -136,6 +140,7 @@ def modify(
         blueprint = _known_blueprint(info, registry)
         target = copying.deepcopy(model) if copy else model
         outer = Outer(target if copy else given, target)
+        known = info_of(target) is not None and info.outline == outline_of(target)
         start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
         cold = frozen(old)
         result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
@@ -149,6 +154,8 @@ def modify(
             for one in saved:
                 one.restore()
             raise
+    if known:  # else someone edited it by hand before, and what the zoo says of it is not the whole truth
+        sealed(result)
     return given if result is model else result
 
 
@@ -191,24 +198,27 @@ def spec_of(model: nn.Module) -> Spec:
 
 
 def plan_of(
-    spec: Spec, registry: Registry, options: Mapping[str, Any] | None = None, seen: tuple[str, ...] = ()
+    spec: Spec,
+    registry: Registry,
+    options: Mapping[str, Any] | None = None,
+    seen: tuple[str, ...] = (),
+    arch: Owned[Arch] | None = None,
 ) -> Plan:
-    """Look up every name of a spec and check every option. Builds nothing."""
-    found = registry.base(spec.arch)
+    """Look up every name of a spec and check every option. Builds nothing. `arch`: what its first part stands for."""
+    found: Owned[Any] = arch or registry.base(spec.arch)
     if isinstance(found.value, Spec):
         return _variant_plan(spec, found.name, found.value, registry, options, seen)
-    arch = found.value
     call, rest = from_keywords(spec.arch, options or {})
     place = f"the arch of '{spec}'"
     try:
-        bound = bind(replace(call, name=found.name), arch.build, 0, lambda: registry.layers)
-        _check_rest(arch, rest, registry)
+        bound = bind(replace(call, name=found.name), found.value.build, 0, lambda: registry.layers)
+        _check_rest(found.value, rest, registry)
     except ZooError as error:
         raise located(error, place) from None
     steps = _steps(spec.parts, registry, str(spec))
     canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
     obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
-    return Plan(canonical, arch, {**bound.values, **rest}, steps, obstacle)
+    return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle)
 
 
 def _variant_plan(
@@ -260,12 +270,12 @@ def _sources(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
 
 def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
     """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
-    with _archs_word(plan), torch.device(device) if device else nullcontext():
+    with archs_word(plan), torch.device(device) if device else nullcontext():
         return called(plan.arch.build, {**plan.options, **sources})  # type: ignore[no-any-return]
 
 
 @contextmanager
-def _archs_word(plan: Plan) -> Iterator[None]:
+def archs_word(plan: Plan) -> Iterator[None]:
     """The arch's own word on an option that its signature hides behind **options."""
     try:
         yield
@@ -278,8 +288,13 @@ def _archs_word(plan: Plan) -> Iterator[None]:
 def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
     # What a spec can't say, it can't be remembered by, and what a prefix points at may change.
     memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.memo
-    with _archs_word(plan):
+    with archs_word(plan):
         return draw(plan.arch, plan.spec.base, plan.options, memo)
+
+
+def trace_of(plan: Plan, registry: Registry) -> Trace | None:
+    """What a forward of a plan's bare arch touches, if one could be run."""
+    return blueprint_of(plan, registry).trace
 
 
 def _rehearse(plan: Plan, registry: Registry) -> Trace | None:

@@ -6,7 +6,8 @@ It is plain data, so that it goes along with deepcopy, pickle and torch.save, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -90,13 +91,17 @@ def _style(what: str) -> str:
 
 @dataclass(frozen=True)
 class Info:
-    """Where a model came from. `obstacle` says why it can't be rebuilt from its spec, if it can't."""
+    """Where a model came from. `obstacle` says why it can't be rebuilt from its spec, if it can't.
+
+    `outline` is that of its weights when the zoo last had it in hand: another one says that someone else edited it.
+    """
 
     spec: Spec
     sites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     width: int | None = None
     changes: tuple[Change, ...] = ()
     obstacle: str = ""
+    outline: str = ""
 
 
 def info_of(model: Any) -> Info | None:
@@ -109,6 +114,24 @@ def info_of(model: Any) -> Info | None:
 def attach(model: nn.Module, info: Info) -> None:
     """Make this what the model says of itself."""
     vars(model)[KEY] = info
+
+
+def outline_of(model: nn.Module) -> str:
+    """A digest of the names and shapes of all weights, but for those that have no shape yet."""
+    shapes = (
+        f"{path}.{name}{list(tensor.shape)}"
+        for path, module in model.named_modules(remove_duplicate=False)
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]
+        if tensor is not None and not hasattr(tensor, "materialize") and name not in module._non_persistent_buffers_set
+    )
+    return sha256("\n".join(shapes).encode()).hexdigest()[:16]
+
+
+def sealed(model: nn.Module) -> nn.Module:
+    """The model, with the outline of its weights written down."""
+    if info := info_of(model):
+        attach(model, replace(info, outline=outline_of(model)))
+    return model
 
 
 def sites_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:

@@ -200,6 +200,16 @@ class Registry:
             for p in self.plugins
         ]
 
+    def rebuilt(self, prefix: str, recipe: str) -> Owned[Arch] | None:
+        """The arch that a recipe out of a file describes, by the family of its prefix; None where none takes recipes.
+
+        What the prefix points to is neither opened nor fetched.
+        """
+        for _, entry in self._families():
+            if prefix in entry.value.prefixes and entry.value.rebuild is not None:
+                return Owned(entry.plugin, entry.value.rebuild(prefix, recipe), prefix)
+        return None
+
     def arch_names(self) -> list[str]:
         """Every arch under the name that reaches it, sorted."""
         names = {

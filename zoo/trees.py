@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from .errors import printable
+
 if TYPE_CHECKING:
     from rich.tree import Tree
 
@@ -50,11 +52,6 @@ def capped(rows: Sequence[Branch]) -> tuple[Branch, ...]:
     if len(rows) <= MOST_SHOWN:
         return tuple(rows)
     return (*rows[:MOST_SHOWN], Branch(f"… and {len(rows) - MOST_SHOWN} more", "dim"))
-
-
-def printable(text: str) -> str:
-    """Text with what would steer a terminal made visible: names and reasons come from strangers."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def as_text(branch: Branch, depth: int = 0) -> str:

@@ -6,6 +6,7 @@ Names come from timm's source files, so that listing them imports nothing; tags 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -44,12 +45,41 @@ def _old(text: str) -> Iterator[str]:
         yield from re.findall(r"^\s*[\"'](\w+)[\"']:", block, re.MULTILINE)
 
 
-@zoo.family("timm", names=names, prefixes=("hf-hub", "local-dir"), bare=True)
+# What a pretrained configuration says about where weights are; a recipe has its weights beside it.
+_ELSEWHERE = {"url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "custom_load"}
+# What a spec may not say, a recipe may not either.
+_RESERVED = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
+
+
+def recipe(model: nn.Module) -> str:
+    """The architecture, the options and the configuration that a name such as `hf-hub:…` stood for, as JSON."""
+    cfg = {k: v for k, v in model.pretrained_cfg.items() if k not in _ELSEWHERE}  # type: ignore[operator, union-attr]
+    options = {k: v for k, v in getattr(model, "_model_args", {}).items() if k not in _RESERVED}
+    return json.dumps({"architecture": cfg.get("architecture"), "options": options, "cfg": cfg}, sort_keys=True)
+
+
+def rebuild(prefix: str, text: str) -> zoo.Arch:
+    """The arch that a recipe describes, out of what timm has: nothing is opened, whatever the recipe says."""
+    try:
+        given = json.loads(text)
+        name, options, cfg = given["architecture"], dict(given["options"]), dict(given["cfg"])
+    except (ValueError, TypeError, KeyError):
+        raise zoo.CheckpointError("the recipe isn't one of timm's") from None
+    if name not in names() or _RESERVED & options.keys() or _ELSEWHERE & cfg.keys():
+        raise zoo.CheckpointError("the recipe isn't one of timm's")
+    return _arch(prefix, name, options, cfg)
+
+
+@zoo.family("timm", names=names, prefixes=("hf-hub", "local-dir"), bare=True, rebuild=rebuild)
 def timm_family(name: str, source: str | None) -> zoo.Arch | None:
     """Every model of timm: `resnet50`, `resnet50.a1_in1k`, `hf-hub:timm/resnet18.a1_in1k`, `local-dir:"/data/m"`."""
     if source is None and not _known(name):
         return None
-    full = name if source is None else f"{name}:{source}"
+    return _arch(name, name if source is None else f"{name}:{source}", {}, None)
+
+
+def _arch(name: str, full: str, given: dict[str, Any], cfg: dict[str, Any] | None) -> zoo.Arch:
+    """The arch that timm calls `full`, with options and a configuration that it comes with."""
 
     def build(
         *,
@@ -69,26 +99,22 @@ def timm_family(name: str, source: str | None) -> zoo.Arch | None:
         """A model of timm. All options are timm's own; those not given are left to the architecture."""
         import timm
 
-        if source is None:
-            _check_tag(name)
+        if ":" not in full:
+            _check_tag(full)
+        own: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans, "drop_rate": drop_rate}
+        own |= {"drop_path_rate": drop_path_rate, "global_pool": global_pool, "features_only": features_only, **options}
         model: nn.Module = timm.create_model(
             full,
             pretrained=pretrained,
-            pretrained_cfg=pretrained_cfg,
+            pretrained_cfg=pretrained_cfg or cfg,
             pretrained_cfg_overlay=pretrained_cfg_overlay,
             checkpoint_path=checkpoint_path,
             cache_dir=cache_dir,
-            num_classes=num_classes,
-            in_chans=in_chans,
-            drop_rate=drop_rate,
-            drop_path_rate=drop_path_rate,
-            global_pool=global_pool,
-            features_only=features_only,
-            **options,
+            **given | {key: value for key, value in own.items() if value is not None},
         )
         return model
 
-    return zoo.Arch(name, build, sites, sample, width=width, order=order)
+    return zoo.Arch(name, build, sites, sample, width=width, order=order, recipe=recipe)
 
 
 @cache

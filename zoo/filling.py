@@ -1,0 +1,130 @@
+"""A built variant filled out of a file: compared by name, shape and dtype, and only then touched.
+
+Parameters stay the objects that they are, so that whatever refers to them still does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from .carrying import SHOWN, described
+from .errors import CheckpointError
+from .headers import quoted
+from .manifest import Manifest
+from .mapping import DTYPES, Stored, TensorFile
+from .portrait import Slot, slots
+
+_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+_BY_NAME = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
+
+
+def misfits(model: nn.Module, stored: Mapping[str, Stored], names: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Where a file's weights aren't the model's, as (name, of the model, in the file), in the model's order."""
+    wanted = {name: tensor for name, _, tensor in slots(model)}
+    found = []
+    for name in dict.fromkeys([*wanted, *names]):
+        if name not in wanted:
+            found.append((name, "", described(stored[names[name]])))
+        elif name not in names:
+            found.append((name, described(wanted[name]), ""))
+        elif not _fits(wanted[name], stored[names[name]]):
+            found.append((name, described(wanted[name]), described(stored[names[name]])))
+    return found
+
+
+def _fits(wanted: Tensor, stored: Stored) -> bool:
+    """Same shape; floats of any precision, since a model is saved in the one that it has, all else exactly."""
+    if not is_lazy(wanted) and tuple(wanted.shape) != stored.shape:
+        return False
+    return wanted.dtype == stored.dtype or (wanted.dtype.is_floating_point and stored.dtype.is_floating_point)
+
+
+def check_fits(
+    model: nn.Module, stored: Mapping[str, Stored], names: Mapping[str, str], spec: str, where: str = "file"
+) -> None:
+    """Raise CheckpointError, with the first differences, unless the file has exactly what the model needs."""
+    if found := misfits(model, stored, names):
+        lines = [
+            f"\n  {quoted(name)[1:-1]}: " + (f"{wants or 'nothing'} by the spec, {has or 'nothing'} in the {where}")
+            for name, wants, has in found[:SHOWN]
+        ]
+        more = f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        count = "1 difference" if len(found) == 1 else f"{len(found)} differences"
+        raise CheckpointError(f"the weights aren't those of '{spec}', {count}:{''.join(lines)}{more}")
+
+
+def fill(
+    model: nn.Module,
+    file: TensorFile,
+    names: Mapping[str, str],
+    manifest: Manifest,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> None:
+    """Give every parameter and persistent buffer its values; the model must have been found to fit."""
+    placed: dict[str, Tensor] = {}
+    filled: dict[int, str] = {}
+    for name, slot, tensor in list(slots(model)):
+        first = names[name]
+        if first in placed:
+            _tie(slot, tensor, placed[first], name in manifest.shared)
+            continue
+        if filled.get(id(tensor), first) != first:
+            tensor = _apart(slot, tensor, name)
+        values = file.tensor(first)
+        values = values.to(device, _dtype(values, name, manifest, dtype))
+        if first in manifest.channels_last:
+            values = values.contiguous(memory_format=_FORMATS[values.ndim])
+        if is_lazy(tensor):
+            tensor.materialize(values.shape)
+        tensor.data = values
+        placed[first] = tensor
+        filled[id(tensor)] = first
+    for path, module in model.named_modules():
+        for local in module._non_persistent_buffers_set:
+            buffer = module._buffers.get(local)
+            if buffer is not None:
+                name = f"{path}.{local}".lstrip(".")
+                module._buffers[local] = buffer.to(device, _dtype(buffer, name, manifest, dtype))
+
+
+def _tie(slot: Slot, tensor: Tensor, first: Tensor, memory_alone: bool) -> None:
+    """Make a second name what the first one is: the same tensor, or another one over the same memory."""
+    if tensor is first:
+        return
+    if memory_alone:
+        tensor.data = first.data
+    else:
+        module, name = slot
+        (module._parameters if isinstance(first, nn.Parameter) else module._buffers)[name] = first  # type: ignore[assignment]
+
+
+def _apart(slot: Slot, tensor: Tensor, name: str) -> Tensor:
+    """A tensor of its own for a place that the spec ties to another and the file doesn't."""
+    module, local = slot
+    made = nn.Parameter(tensor.detach()) if isinstance(tensor, nn.Parameter) else tensor.detach()
+    setattr(module, local, made)
+    return made
+
+
+def put_back(model: nn.Module, manifest: Manifest) -> None:
+    """Modes and gradients as they were when the model was saved."""
+    for path, module in model.named_modules():
+        module.training = manifest.modes.get(path, manifest.training)
+    frozen = set(manifest.frozen)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad is (name in frozen):
+            parameter.requires_grad_(name not in frozen)
+
+
+def _dtype(values: Tensor, name: str, manifest: Manifest, dtype: torch.dtype | None) -> torch.dtype:
+    """The one that is asked for, else that which the model had when it was saved."""
+    if not (values.is_floating_point() or values.is_complex()):
+        return values.dtype
+    if dtype is not None:
+        return dtype
+    return _BY_NAME.get(manifest.dtypes.get(name, manifest.dtype or ""), values.dtype)

@@ -1,0 +1,194 @@
+"""What a file says about its model besides the weights: how it's built again, and how it stood. Sorted JSON.
+
+Nothing in it is evaluated, imported, opened or fetched: names are looked up among what is installed, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
+
+from .errors import CheckpointError, printable
+from .grammar import MAX_CHARACTERS, MAX_PARTS
+from .headers import Header, file_of, quoted, read_header, strict_json
+from .info import Change
+from .loader import OWN
+from .spec import Spec, parse
+
+FORMAT = 1  # the newest that is known here; files of every older one can be read
+KEY = "zoo"  # of the manifest among a file's metadata
+RESERVED = "zoo:"  # what tensors that aren't the model's own are called
+
+
+def _spec(value: Any) -> Spec:
+    """A spec out of its text, or out of the texts of its parts where a program made it longer than a text may be."""
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return Spec(parse(value[0]).arch, tuple(call for part in value[1:] for call in (parse("_") + part).parts))
+    if not isinstance(value, (str, Spec)):
+        raise ValueError("expected the text of a spec")
+    return parse(value)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a part of a spec is: the owner's name, and the distribution with the version it had."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    owner: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a file says about its model.
+
+    spec: canonical. parts: the arch and each modifier as a text of its own, with every option, defaults too.
+    owners: of each part. recipe: how an arch is built whose name points outside. versions: of the libraries used.
+    changes: what the modifiers did. training: the model's mode, and `modes` of modules that differ from it.
+    frozen: parameters without gradient. dtype: of floating weights and buffers; `dtypes` of those that differ.
+    channels_last: weights in that memory format. tied, shared: second names of tensors, and of memory, to the first.
+    step: what `save` was given. state: of optimizers and schedulers, packed.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    spec: Annotated[Spec, PlainValidator(_spec)]
+    parts: tuple[str, ...]
+    owners: tuple[Owner, ...]
+    recipe: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    training: bool = True
+    modes: Mapping[str, bool] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
+    dtype: str | None = None
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    channels_last: tuple[str, ...] = ()
+    tied: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
+    step: int | None = None
+    state: Mapping[str, Any] | None = None
+    format: int = FORMAT
+
+    def dump(self) -> str:
+        """As sorted JSON: the same text for the same manifest."""
+        data = {name: getattr(self, name) for name in _FIELDS}
+        long = len(str(self.spec)) > MAX_CHARACTERS or len(self.spec.parts) >= MAX_PARTS
+        data["spec"] = [str(self.spec.arch), *map(str, self.spec.parts)] if long else str(self.spec)
+        data["owners"] = [asdict(owner) for owner in self.owners]
+        data["changes"] = [asdict(change) for change in self.changes]
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    def __str__(self) -> str:
+        """For people: what can be said in a few lines, with anything odd made visible."""
+        owners = dict.fromkeys(f"{o.distribution} {o.version}" for o in self.owners)
+        libraries = [f"{name} {version}" for name, version in self.versions.items() if name != OWN]
+        lines = [
+            f"spec        {quoted(str(self.spec), 4096)[1:-1]}",
+            f"format      {self.format}",
+            f"needs       {quoted(', '.join([*owners, *libraries]), 1000)[1:-1]}",
+            f"mode        {'train' if self.training else 'eval'}"
+            + (f", {len(self.modes)} differ" if self.modes else ""),
+        ]
+        if self.frozen:
+            lines.append(f"frozen      {len(self.frozen)} parameters")
+        if self.tied or self.shared:
+            lines.append(f"tied        {len(self.tied) + len(self.shared)} names")
+        if self.state is not None:
+            lines.append(f"training    {'step ' + str(self.step) if self.step is not None else 'state'}")
+        return "\n".join(lines)
+
+
+_FIELDS = tuple(one.name for one in fields(Manifest))
+
+
+def manifest_in(header: Header, name: str) -> Manifest:
+    """The manifest of a file whose header was read; CheckpointError where there is none, or one that can't be meant."""
+    if KEY not in header.metadata:
+        raise CheckpointError(
+            f"{quoted(name)} has no manifest: it holds weights, but not whose; "
+            f"zoo.create(SPEC, weights={name!r}) puts them into a variant"
+        )
+    try:
+        return _read(header.metadata[KEY])
+    except CheckpointError as error:
+        raise CheckpointError(f"{quoted(name)}: {error}") from None
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Manifest, Header]:
+    """The manifest and the header of a file, or of the one in a folder of Hugging Face's layout."""
+    name = file_of(path)
+    try:
+        with open(name, "rb", buffering=0) as file:
+            header = read_header(file, name)
+    except OSError as error:
+        raise CheckpointError(f"can't read {quoted(name)}: {error.strerror or error}") from error
+    return manifest_in(header, name), header
+
+
+def _read(text: str) -> Manifest:
+    data = strict_json(text, "the manifest")
+    if not isinstance(data, dict):
+        raise CheckpointError(f"the manifest is a {type(data).__name__}; expected an object")
+    number = data.get("format")
+    if type(number) is not int or number < 1:
+        raise CheckpointError(f"the manifest's format is {quoted(str(number))}; expected a number from 1 to {FORMAT}")
+    if number > FORMAT:
+        written = quoted(str((data.get("versions") or {}).get(OWN, "?")) if isinstance(data, dict) else "?")
+        raise CheckpointError(
+            f"the manifest is of format {number}, and this zoo knows those to {FORMAT}; "
+            f"it was written by {OWN} {written[1:-1]}: pip install --upgrade {OWN}"
+        )
+    if odd := sorted(data.keys() ^ _FIELDS):
+        raise CheckpointError(f"the manifest {'has' if odd[0] in data else 'lacks'} {quoted(odd[0])}")
+    try:
+        manifest = _adapter().validate_json(text, strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        said = problem["msg"].removeprefix("Value error, ")
+        raise CheckpointError(f"the manifest's {quoted(place)[1:-1]}: {printable(said)}") from None
+    if len(manifest.owners) != len(manifest.parts) or len(manifest.parts) != 1 + len(manifest.spec.parts):
+        raise CheckpointError("the manifest doesn't say of each part of the spec how it's built and whose it is")
+    return manifest
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+@cache
+def version_of(distribution: str) -> str | None:
+    """The version of an installed distribution; None if it isn't installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def installable(name: str) -> str:
+    """A name that someone may paste into a shell: nothing but what names and versions are made of."""
+    return re.sub(r"[^\w.+!-]", "?", name[:80], flags=re.ASCII)
+
+
+def other_versions(manifest: Manifest) -> str:
+    """What to install to have what the model was saved with; empty where that is what's installed."""
+    known = {owner.distribution: owner.version for owner in manifest.owners} | dict(manifest.versions)
+    lines = [
+        f"\n  saved with {installable(name)} {installable(version)}, and {version_of(name) or 'none'} is installed: "
+        f"pip install {installable(name)}=={installable(version)}"
+        for name, version in sorted(known.items())
+        if version_of(name) != version
+    ]
+    return "".join(lines)
