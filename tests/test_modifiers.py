@@ -544,3 +544,10 @@ def test_refusals(spec: str, kind: type[zoo.ZooError], text: str) -> None:
         zoo.modify(model, spec.partition("+")[2])
     assert [(path, type(m)) for path, m in model.named_modules()] == before
     assert not zoo.changes(model)
+
+
+def test_dropout_in_front_of_an_embedding_is_refused() -> None:
+    """It would fail at the first step of training: nobody drops a part of whole numbers."""
+    net = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
+    with pytest.raises(zoo.NotApplicableError, match=r"^'0' takes whole numbers, of which dropout can't drop a part"):
+        zoo.modify(net, 'dropout(0.1, at="0")')

@@ -15,8 +15,6 @@ from torch.utils._pytree import tree_flatten, tree_map
 from ..blueprint import sample_input
 from .results import Skip
 
-TENSORS = "parameters and buffers"
-
 
 def where_base_does(what: str, attempt: Callable[[], Any]) -> Any:
     """What the attempt gives; Skip where the bare arch itself can't."""
