@@ -18,6 +18,7 @@ from .errors import CheckpointError, OptionError, printable
 from .headers import quoted
 from .manifest import KEY, RESERVED, manifest_in
 from .mapping import TensorFile, opened
+from .wrappers import unwrapped
 
 SHOWN = 5
 
@@ -80,7 +81,7 @@ def contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
         with opened(source, mmap) as file:
             yield contents_of(file)
         return
-    found = source.state_dict() if isinstance(source, nn.Module) else source
+    found = unwrapped(source).state_dict() if isinstance(source, nn.Module) else source
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         met = type(source).__name__
         raise OptionError(f"weights are a model, a state dict of tensors or the path of a file, not {met}")
@@ -113,6 +114,7 @@ def carry_from(
     map: Mapping[str, str] | None = None,
 ) -> Report:
     """`carry` out of opened contents."""
+    model = unwrapped(model)
     old_names = renamed(found, map or {})
     targets = model.state_dict(keep_vars=True)
     if any(tensor.is_meta for tensor in targets.values()):

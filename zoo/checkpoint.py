@@ -28,6 +28,8 @@ from .rebuilding import plan_for, rebuild
 from .registry import Registry, default_registry
 from .resuming import Resumption, training_state
 from .storing import store
+from .telling import tell
+from .wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,7 +60,7 @@ def save(
     """
     if step is not None and type(step) is not int:
         raise OptionError(f"step={step!r} ({type(step).__name__}); expected an int")
-    inner = getattr(model, "_orig_mod", model)
+    inner = unwrapped(model)
     registry = registry or default_registry()
     manifest, tensors = portrait(inner, registry)
     _check_spec(inner, manifest, registry)
@@ -194,6 +196,7 @@ def _loaded(
     info = info_of(model)
     if info is not None and not overrides:
         attach(model, replace(info, changes=manifest.changes))
+    tell(registry, model, plan.spec)
     return sealed(model)
 
 
@@ -233,7 +236,7 @@ def _into(
     map: Mapping[str, str] | None,
     strict: bool,
 ) -> nn.Module:
-    inner = getattr(model, "_orig_mod", model)
+    inner = unwrapped(model)
     with opened(path, mmap) as file:
         found, value = contents_of(file)
         if optimizer is None and scheduler is None:

@@ -13,6 +13,7 @@ from .errors import NoEffectError, NotApplicableError, OptionError
 from .factory import arch_of
 from .registry import Registry
 from .walker import places, select
+from .wrappers import unwrapped
 
 Rules = Mapping[Any, Mapping[str, Any]]  # keys: a selector, or a tuple of them
 Kind = Callable[[str, nn.Parameter, type], bool]
@@ -63,7 +64,7 @@ def param_groups(
     Raises NoEffectError for a selector that matches no parameter at all; NotApplicableError for layer_decay where the
     arch declares no order; OptionError for what isn't a rule.
     """
-    model = getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
+    model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise OptionError(f"param_groups takes a live model, not {type(model).__name__}; zoo.create makes one")
     named = list(_named(model))

@@ -39,7 +39,7 @@ class TensorState:
 
     @classmethod
     def of(cls, t: Tensor) -> TensorState:
-        version = None if t.is_inference() else t._version
+        version = None if is_lazy(t) or t.is_inference() else t._version
         grad = t.grad if t.is_leaf else None
         return cls(t, tuple(t.shape) if _sized(t) else (), t.dtype, t.device, t.requires_grad, version, t.data, grad)
 

@@ -17,6 +17,7 @@ from .mixins import parts_of
 from .registry import Registry
 from .spec import Spec
 from .tables import Row, Summary, Weight
+from .wrappers import unwrapped
 
 Size = int | Sequence[int] | Sequence[Sequence[int]]
 
@@ -48,7 +49,7 @@ def summary(
     """
     given = spec_or_model
     if isinstance(given, nn.Module):
-        model = getattr(given, "_orig_mod", given)  # inside torch.compile's wrapper
+        model = unwrapped(given)
     elif isinstance(given, (str, Spec)):
         model = _built(given, registry)
     else:
