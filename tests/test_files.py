@@ -782,7 +782,8 @@ def test_verify_and_diff_take_files(path: Path) -> None:
     assert not zoo.diff(path, model)
     assert command("diff", path, "simple") == (
         0,
-        f"{path} → simple: 2 differences, 17,452 → 17,452 parameters\n  layers1.1 … layers2.1: 2 × SiLU() → ReLU()\n",
+        f"{path} → simple: 2 differences, 17,452 parameters, 34,280 FLOPs\n"
+        "└── layers1.1 … layers2.1: 2 × SiLU() → ReLU()\n",
     )
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
