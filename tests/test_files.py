@@ -82,6 +82,36 @@ def ties(model: nn.Module) -> set[tuple[str, ...]]:
     return set(names.values())
 
 
+@pytest.mark.parametrize("name", ["convnet", pytest.param("resnet10t", marks=pytest.mark.slow)])
+def test_every_example_of_every_modifier_comes_back(name: str, path: Path) -> None:
+    seen = set()
+    for variant in zoo.list_variants(name):
+        if not variant.applies:
+            continue
+        seen.add(variant.modifier)
+        model = zoo.create(variant.spec)
+        loaded = back(model, path)
+        assert list(loaded.state_dict()) == list(model.state_dict()), variant.spec
+        assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in model.parameters()]
+        for mode in (True, False):
+            assert [m.training for m in loaded.modules()] == [m.training for m in model.modules()], variant.spec
+            loaded.train(mode)
+            model.train(mode)
+        x = torch.randn(2, next(p for p in model.parameters() if p.ndim == 4).shape[1], 32, 32)
+        assert same(run(loaded, x), run(model, x)), variant.spec
+        assert zoo.changes(loaded) == zoo.changes(model)
+    assert {"act", "bn", "dropout", "freeze", "heads", "switch"} <= seen
+
+
+def test_options_in_a_row_come_back(path: Path) -> None:
+    model = zoo.create("convnet+heads(a=3, b=2, c=1)+drop_heads(a, c)+switch_act(silu, gelu)")
+    loaded = back(model, path)
+    x = torch.randn(1, 3, 16, 16)
+    assert zoo.spec_of(loaded) == zoo.spec_of(model)
+    assert same(run(loaded, x), run(model, x))
+    assert zoo.read_manifest(path).parts[2:] == ("drop_heads(a, c)", "switch_act(silu, gelu, at=*)")
+
+
 def test_torchvision_comes_back(path: Path) -> None:
     model = zoo.create("torchvision/squeezenet1_1(num_classes=3)+act(silu)").eval()
     x = torch.randn(1, 3, 64, 64)
@@ -752,7 +782,8 @@ def test_verify_and_diff_take_files(path: Path) -> None:
     assert not zoo.diff(path, model)
     assert command("diff", path, "simple") == (
         0,
-        f"{path} → simple: 2 differences, 17,452 → 17,452 parameters\n  layers1.1 … layers2.1: 2 × SiLU() → ReLU()\n",
+        f"{path} → simple: 2 differences, 17,452 parameters, 34,280 FLOPs\n"
+        "└── layers1.1 … layers2.1: 2 × SiLU() → ReLU()\n",
     )
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
