@@ -130,7 +130,8 @@ class Trial:
 
     def recorded(self, name: str, model: nn.Module | None = None) -> bool:
         """Whether the record tells of a parameter, a buffer or a module at or above it."""
-        paths = {change.path for change in changes(model or self.variant) if change.what != "already"}
+        told = [change for change in changes(model or self.variant) if change.what != "already"]
+        paths = {path for change in told for path in (change.path, *change.aliases)}
         return any(name == path or name.startswith(f"{path}.") for path in paths if path)
 
     @property
