@@ -857,3 +857,25 @@ def test_a_grown_switched_frozen_network_with_heads_is_saved_loaded_and_trained_
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert [train(model, optimizer) for _ in range(3)] == [train(again, other) for _ in range(3)]
     assert same(list(model.state_dict().values()), list(again.state_dict().values()))
+
+
+KIT = {
+    "grow(16)": "chain(3, 8)",
+    "grow(16, fade=True)": "chain(3, 8)",
+    "shrink": "chain(3, 8, 8)",
+    "drop_heads(reg)": "convnet(4, 2)+heads(cls=3, reg=1)",
+    "num_classes(3)": "convnet(4, 2)",
+    "freeze": "convnet(4, 2)",
+    "unfreeze": "convnet(4, 2)",
+    "reinit(head)": "convnet(4, 2)",
+    "switch_act(relu, silu)": "convnet(4, 2)",
+    "switch(down, a=MaxPool2d(2), b=AvgPool2d(2))": "convnet(4, 2)",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mod", KIT)
+def test_the_kit_passes_each(mod: str) -> None:
+    from zoo.testing import check_modifier
+
+    assert check_modifier(mod, archs=[KIT[mod]])

@@ -7,7 +7,7 @@ list of changes, the promises that were broken, and the way back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -246,21 +246,29 @@ def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
         old, new = before.states[id(module)], after.states[id(module)]
         if untouched(old, new):
             continue
-        yield from _class_change(path, old, new, part)
-        was, now = old.config(), new.config()
-        for key in dict.fromkeys([*was, *now]):
-            if old.cls is not new.cls and key.startswith("zoo_"):
-                continue  # the state of what it became
-            if key not in was or key not in now or not same(was[key], now[key]):
-                yield Change(part, path, key, _text(was, key), _text(now, key))
-        for name in dict.fromkeys([*old.tensors, *new.tensors]):
-            yield from _tensor_change(path, name, old.tensors.get(name), new.tensors.get(name), part)
-        had, has = old.hooks(), new.hooks()
-        for number in dict.fromkeys([*had, *has]):
-            if had.get(number) is not has.get(number):
-                hook = has.get(number) or had[number]
-                done = "hook added" if number in has else "hook removed"
-                yield Change(part, path, done, after=getattr(hook, "__qualname__", type(hook).__name__))
+        others = [other for other, shared in after.paths.items() if shared is module and other != path]
+        for change in _on_module(path, old, new, part):
+            aliases = (f"{other}{change.path.removeprefix(path)}" for other in others)
+            yield replace(change, aliases=tuple(aliases))
+
+
+def _on_module(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
+    """What changed on one module."""
+    yield from _class_change(path, old, new, part)
+    was, now = old.config(), new.config()
+    for key in dict.fromkeys([*was, *now]):
+        if old.cls is not new.cls and key.startswith("zoo_"):
+            continue  # the state of what it became
+        if key not in was or key not in now or not same(was[key], now[key]):
+            yield Change(part, path, key, _text(was, key), _text(now, key))
+    for name in dict.fromkeys([*old.tensors, *new.tensors]):
+        yield from _tensor_change(path, name, old.tensors.get(name), new.tensors.get(name), part)
+    had, has = old.hooks(), new.hooks()
+    for number in dict.fromkeys([*had, *has]):
+        if had.get(number) is not has.get(number):
+            hook = has.get(number) or had[number]
+            done = "hook added" if number in has else "hook removed"
+            yield Change(part, path, done, after=getattr(hook, "__qualname__", type(hook).__name__))
 
 
 def untouched(old: ModuleState, new: ModuleState) -> bool:

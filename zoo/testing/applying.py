@@ -51,7 +51,7 @@ def _acts(trial: Trial) -> bool:
         if not same(trial.runs(training), ground.runs(training)):
             return True
     try:
-        one, two = (gradients(model, ground.arguments) for model in (trial.variant, ground.model))
+        one, two = gradients(trial.variant, trial.arguments), gradients(ground.model, ground.arguments)
     except Exception:
         return False
     return one.keys() != two.keys() or any(not same(_known(one[name]), _known(two[name])) for name in one)
@@ -84,7 +84,7 @@ def again(trial: Trial) -> str:
     if found := diff(model.eval(), twice.eval(), registry=trial.registry):
         raise AssertionError(f"applied twice and created with the part twice, it differs: {found[0]}")
     trial.ground.runs()
-    run(model, trial.ground.arguments)
+    run(model, trial.arguments)
     return "already so" if all(change.what == "already" for change in more) else "it stacks"
 
 
@@ -95,7 +95,7 @@ def isolation(trial: Trial) -> None:
     other, target = ground.fresh(), ground.fresh()
     classes, before = Classes(classes_of(target)), digests(other)
     trial.applied(target)
-    _output(target, ground.arguments)
+    _output(target, trial.arguments)
     if changed := classes.changed():
         raise AssertionError(f"it changed {listed(changed)} for every model")
     assert digests(other) == before, "weights of another model changed"
@@ -126,7 +126,7 @@ def global_state(trial: Trial) -> None:
         states.append(torch.get_rng_state())
     for training in (False, True):
         try:
-            run(target, trial.ground.arguments, training)
+            run(target, trial.arguments, training)
         except Skip:
             break
         except Exception:

@@ -105,7 +105,9 @@ def strict_load(trial: Trial) -> str | None:
     with torch.no_grad():
         for number, tensor in enumerate(base.parameters()):
             tensor.fill_(number + 1)
-    strict = trial.same_names
+    shapes = [{name: t.shape for name, t in model.state_dict().items()} for model in (base, variant)]
+    resized = [n for n, shape in shapes[0].items() if shapes[1].get(n, shape) != shape and trial.recorded(n)]
+    strict = trial.same_names and not resized
     for source, target in ((base, variant), (variant, trial.ground.fresh())):
         saved = source.state_dict()
         try:
@@ -131,12 +133,15 @@ def state(trial: Trial) -> None:
     handles = [module.register_forward_hook(_seen) for module in model.modules()]
     before = dict(model.named_modules())
     modes = {path: module.training for path, module in before.items()}
+    classes = {path: type(module) for path, module in before.items()}
     grads = {id(p): p.requires_grad for p in model.parameters()}
     model = trial.applied(model)
     for path, module in model.named_modules():
         place = path
         while place not in modes:  # what is new is in the mode of what it came to
             place = place.rpartition(".")[0]
+        if module is before.get(path) and type(module) is not classes[path]:
+            continue  # what became something else may hold its own mode
         assert module.training == modes[place], f"'{path}' is in another mode than '{place}' was"
         if module is before.get(path):
             assert _seen in module._forward_hooks.values(), f"a user's hook on '{path}' is gone"
@@ -172,7 +177,7 @@ def _told(trial: Trial) -> str:
 
 def copies(trial: Trial) -> None:
     """deepcopy, pickle and torch.save give a model that is the same, and of which nothing hangs on the original."""
-    variant, arguments = trial.variant, trial.ground.arguments
+    variant, arguments = trial.variant, trial.arguments
     trial.ground.runs()
     copied = trial.fresh()
     torch.save(variant, buffer := io.BytesIO())

@@ -23,9 +23,9 @@ def device(trial: Trial) -> str | None:
     known = {n for n, t in named_tensors(ground.fresh().bfloat16()).items() if t.dtype != torch.bfloat16}
     wrong = [name for name in wrong if name not in known]
     assert not wrong, f"in a model of bfloat16 {listed(wrong)} is of another dtype"
-    arguments = moved(ground.arguments, dtype=torch.bfloat16)
-    dtypes = ground.once("run in bfloat16", lambda: _dtypes(ground.fresh().bfloat16(), arguments))
-    got = _dtypes(half, arguments)
+    base, own = (moved(arguments, dtype=torch.bfloat16) for arguments in (ground.arguments, trial.arguments))
+    dtypes = ground.once("run in bfloat16", lambda: _dtypes(ground.fresh().bfloat16(), base))
+    got = _dtypes(half, own)
     assert set(got) <= set(dtypes), f"in bfloat16 it gives {listed(map(str, got))}"
     ground.once("be built on meta", lambda: create(ground.arch, device="meta", registry=trial.registry))
     for made in (
@@ -36,9 +36,9 @@ def device(trial: Trial) -> str | None:
         assert not real, f"on meta {listed(real)} isn't"
         shapes = [{n: (t.shape, t.dtype) for n, t in named_tensors(m).items()} for m in (made, variant)]
         assert shapes[0] == shapes[1], "on meta it has other parameters and buffers than on the CPU"
-    on_meta = moved(ground.arguments, "meta")
-    ground.once("run on meta", lambda: run(create(ground.arch, device="meta", registry=trial.registry).eval(), on_meta))
-    outputs = [out.shape for out in run(made.eval(), on_meta, seed=None)]
+    base, own = (moved(arguments, "meta") for arguments in (ground.arguments, trial.arguments))
+    ground.once("run on meta", lambda: run(create(ground.arch, device="meta", registry=trial.registry).eval(), base))
+    outputs = [out.shape for out in run(made.eval(), own, seed=None)]
     assert outputs == [out.shape for out in trial.runs()], "on meta it gives other shapes"
     return None
 
@@ -62,8 +62,8 @@ def deterministic(trial: Trial) -> None:
     if not same(ground.runs(), run(ground.model, ground.arguments, seed=3)):
         raise Skip("the bare arch's own output differs from call to call")
     first = trial.runs()
-    assert same(first, run(variant, ground.arguments)), "two forwards in eval mode differ"
-    assert same(first, run(variant, ground.arguments, seed=3)), "in eval mode it draws random numbers"
+    assert same(first, run(variant, trial.arguments)), "two forwards in eval mode differ"
+    assert same(first, run(variant, trial.arguments, seed=3)), "in eval mode it draws random numbers"
 
 
 def seed(trial: Trial) -> None:
@@ -88,7 +88,7 @@ def gradient(trial: Trial) -> None:
     base = ground.once("train", lambda: gradients(ground.model, ground.arguments))
     if not any(value is not None for value in base.values()):
         raise Skip("no parameter of the bare arch gets a gradient")
-    found = gradients(variant, ground.arguments)
+    found = gradients(variant, trial.arguments)
     unreached = {name for name, value in base.items() if value is None}
     missing = [name for name, value in found.items() if value is None and name not in unreached]
     assert not missing, f"{listed(missing)} gets no gradient"
@@ -129,7 +129,7 @@ def _as_eager(trial: Trial, what: str, attempt: Callable[[nn.Module, tuple[Any, 
     ground.once(what, lambda: attempt(ground.model, ground.arguments))
     expected = trial.runs()
     try:
-        found = attempt(variant, ground.arguments)
+        found = attempt(variant, trial.arguments)
     except Exception as error:
         raise AssertionError(f"the bare arch can {what}, this can't: {brief(error)}") from error
     assert same(found, expected, loosely=True), f"what it gives differs after it could {what}"

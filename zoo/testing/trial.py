@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -120,6 +120,16 @@ class Trial:
             raise Skip(f"not applicable: {self.declined}")
         raise Skip(f"see '{self.refused}'")
 
+    @cached_property
+    def arguments(self) -> tuple[Any, ...]:
+        """What a forward of the variant takes: what the bare arch's does, but for channels that the record tells of."""
+        resized = [change.after for change in changes_of(self.variant) if change.what in ("in_channels", "in_features")]
+        if not resized:
+            return self.ground.arguments
+        sample = self.ground.sample or self.ground.plan.arch.sample
+        shape = sample if isinstance(sample, Sequence) else None
+        return arguments_of(self.variant, sample if shape is None else (int(resized[-1]), *shape[1:]))
+
     def fresh(self) -> nn.Module:
         """A copy to change."""
         return copy.deepcopy(self.variant)
@@ -129,7 +139,7 @@ class Trial:
         self.ground.runs(training)
         memo = self.memo
         if training not in memo:
-            memo[training] = run(self.variant, self.ground.arguments, training)
+            memo[training] = run(self.variant, self.arguments, training)
         return memo[training]
 
     @cached_property
@@ -143,7 +153,8 @@ class Trial:
 
     def recorded(self, name: str, model: nn.Module | None = None) -> bool:
         """Whether the record tells of a parameter, a buffer or a module at or above it."""
-        paths = {change.path for change in changes_of(model or self.variant) if change.what != "already"}
+        told = [change for change in changes_of(model or self.variant) if change.what != "already"]
+        paths = {path for change in told for path in (change.path, *change.aliases)}
         return any(name == path or name.startswith(f"{path}.") for path in paths if path)
 
     @property
