@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from .errors import PluginError
+from .mixins import parts_of
 from .record import PLAIN, TORCHS_OWN, Snapshot, untouched
 
 
@@ -61,7 +62,8 @@ def _holder(snapshot: Snapshot, name: str) -> nn.Module | None:
 
 def _other_class(before: Snapshot, after: Snapshot) -> str | None:
     old, new = before.root, after.root
-    if (old is new or old._modules) and not isinstance(new, before.state("").cls):
+    base, _ = parts_of(before.state("").cls)  # two mixins over one base make no subclass of one over it
+    if (old is new or old._modules) and not isinstance(new, base):
         return f"returned a {type(new).__name__} for a {type(old).__name__}; a variant stays of its base's class"
     return None
 
