@@ -155,8 +155,8 @@ def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes 
             module.__class__ = cls
         for module, mode in modes.items():
             module.training = mode
-    found = [{path: frozenset(notes[id(m)]) for path, m in places(model)} for notes in (reads, functions)]
-    return Notes(*found, {path: type(module) for path, module in places(model)})
+    noted = [{path: frozenset(notes[id(m)]) for path, m in places(model)} for notes in (reads, functions)]
+    return Notes(noted[0], noted[1], {path: type(module) for path, module in places(model)})
 
 
 def _noting(cls: type, reads: dict[int, set[str]]) -> type:
@@ -209,9 +209,7 @@ def functions_of(model: nn.Module) -> Mapping[str, frozenset[str]]:
         return {}
     classes, functions = trace.notes.classes, trace.notes.functions
     return {
-        path: functions[path]
-        for path, module in places(model)
-        if path in classes and isinstance(module, classes[path])
+        path: functions[path] for path, module in places(model) if path in classes and isinstance(module, classes[path])
     }
 
 
