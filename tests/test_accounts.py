@@ -83,6 +83,14 @@ def test_no_changes() -> None:
     assert str(zoo.changes(zoo.create("simple"))) == str(zoo.changes(nn.ReLU())) == "no changes"
 
 
+def test_a_text_has_no_changes_to_tell() -> None:
+    with pytest.raises(zoo.OptionError) as caught:
+        zoo.changes("resnet18+act(silu)")  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "changes takes a live model, not 'resnet18+act(silu)'; zoo.create makes one from a spec"
+    )
+
+
 # -- how it prints ----------------------------------------------------------------------------------------------------
 
 

@@ -118,6 +118,17 @@ def test_a_narrow_terminal_loses_nothing() -> None:
         assert name in squeezed
 
 
+def test_in_a_pipe_a_row_is_a_line() -> None:
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    for args in (["plugins"], ["list", "modifiers"], ["list"]):
+        shown = subprocess.run(
+            [sys.executable, "-c", "from zoo.cli import main; main()", *args],
+            capture_output=True, text=True, timeout=120, env=env,
+        ).stdout.split("\n")  # fmt: skip
+        wanted = "zoo_archs.torchvision_models" if args == ["plugins"] else zoo.describe("dropout").doc.split("\n")[0]
+        assert [line for line in shown if wanted in line], args
+
+
 # -- zoo show ---------------------------------------------------------------------------------------------------------
 
 

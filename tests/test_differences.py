@@ -127,6 +127,8 @@ HAND_EDITS = [
         [("extra", "only in b", "", "Linear(in_features=2, out_features=2, bias=True)")],
     ),
     (lambda m: m.layers2.__delitem__(1), [("layers2.1", "only in a", "SiLU()", "")]),
+    (lambda m: m.layers3[1].bias.requires_grad_(False), [("layers3.1.bias", "requires_grad", "True", "False")]),
+    (lambda m: setattr(m.layers3[1], "forward", lambda x: x), [("layers3.1", "forward", "its class's", "its own")]),
     (lambda m: setattr(m.layers3[1], "bias", None), [("layers3.1", "bias", "[2]", "none")]),
 ]
 

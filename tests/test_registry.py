@@ -261,6 +261,44 @@ def outcome(name: str, registry: Registry) -> str:
     return "a model"
 
 
+def opening(width: int, *prefixes: str) -> zoo.Family:
+    """A family behind these prefixes, told from others by the width of what it builds."""
+
+    def resolve(name: str, source: str | None) -> zoo.Arch | None:
+        """Nets from elsewhere."""
+        return zoo.Arch(name, lambda: nn.Linear(1, width)) if source else None
+
+    return zoo.family(name=f"opening{width}", names=list, prefixes=prefixes)(resolve)
+
+
+def test_a_prefix_that_two_have_is_an_error_that_names_both() -> None:
+    plugins = [
+        module_of(owner, zoo_families=[opening(width, "net", "hf-hub")])
+        for owner, width in (("zoo-bolt", 3), ("zoo-acme", 2))
+    ]
+    for order in (plugins, plugins[::-1]):
+        registry = registry_with(*order)
+        with pytest.raises(zoo.UnknownNameError) as caught:
+            zoo.create("net:x", registry=registry)
+        assert str(caught.value) == (
+            "2 plugins have a prefix 'net': zoo-acme, zoo-bolt; say which, as in 'zoo-acme/net'"
+        )
+        for owner, width in (("zoo-acme", 2), ("zoo-bolt", 3)):
+            model = zoo.create(f"{owner}/net:x", registry=registry)
+            assert model.out_features == width
+            assert str(zoo.spec_of(model)) == f"{owner}/net:x"
+
+
+def test_the_prefixes_of_the_zoo_are_not_taken_over() -> None:
+    registry = registry_with(module_of("zoo-acme", zoo_families=[opening(2, "net", "hf-hub")]))
+    assert registry.base(zoo.parse("hf-hub:timm/resnet18").arch).owner == "zoo"
+    assert zoo.create("zoo-acme/hf-hub:x", registry=registry).out_features == 2
+    for name in ("net:x", "zoo-acme/net:x"):
+        assert str(zoo.spec_of(zoo.create(name, registry=registry))) == "net:x"
+    with pytest.raises(zoo.UnknownNameError, match="no prefix 'zoo-bolt/net'"):
+        zoo.create("zoo-bolt/net:x", registry=registry)
+
+
 # -- what a plugin declares wrongly -----------------------------------------------------------------------------------
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -318,7 +356,7 @@ def test_names_that_no_spec_can_say_are_refused() -> None:
 def test_a_variant_that_cannot_be_read_is_a_failed_plugin() -> None:
     registry = registry_with(module_of("acme", zoo_variants={"tiny": "simple++dropout"}))
     assert statuses(registry) == {"acme": "failed"}
-    assert "column 8: unexpected '+'" in registry.plugins[-1].reason
+    assert registry.plugins[-1].reason.startswith("zoo_variants() gives no spec for 'tiny': column 8: unexpected '+'")
 
 
 # -- unknown names ----------------------------------------------------------------------------------------------------

@@ -307,6 +307,34 @@ def test_remove_takes_the_outermost() -> None:
     assert isinstance(model.layers1, nn.Identity)
 
 
+BROUGHT = {
+    # what an earlier part brought, and an edit of it: (mods, the modules by hand, in the model's order)
+    "added to a Sequential": ("append(layers3, ReLU())+act(silu, at=layers3.2)", "layers3.2", nn.SiLU()),
+    "a new part": ("append(layers4=Linear(2, 2))+replace(layers4, Linear(2, 3))", "layers4", nn.Linear(2, 3)),
+    "a new part, out again": ("append(layers4=Linear(2, 2))+remove(layers4)", "layers4", nn.Identity()),
+    "a head": ("heads(a=3)+replace(layers3.1.a, Linear(70, 3, bias=False))", "layers3.1.a", nn.Linear(70, 3, False)),
+    "in an activation's place": (
+        "replace(layers1.1, Sequential(Linear(100, 100), ReLU()))+act(silu, at=layers1)",
+        "layers1.1.1",
+        nn.SiLU(),
+    ),
+}
+
+
+@pytest.mark.parametrize(("mods", "path", "wanted"), BROUGHT.values(), ids=BROUGHT.keys())
+def test_what_a_part_brought_is_edited_by_the_next(mods: str, path: str, wanted: nn.Module) -> None:
+    model = zoo.create(f"simple+{mods}")
+    assert repr(model.get_submodule(path)) == repr(wanted)
+    assert all(change.live is not False for change in zoo.changes(model))
+    assert repr(zoo.modify(zoo.create("simple"), mods)) == repr(model)
+
+
+def test_a_part_behind_several_heads() -> None:
+    model = zoo.create("simple+heads(a=3)+append(last=Identity())")
+    assert {name: tuple(y.shape) for name, y in model(torch.randn(2, 100)).items()} == {"a": (2, 3)}
+    assert not zoo.verify(copy.deepcopy(model))
+
+
 # --- keep_weights ------------------------------------------------------------------------------------------------
 
 KEEP = [
@@ -410,6 +438,7 @@ REFUSED = [
     ("set(layers3.0, training=False)", zoo.OptionError, f"set can't change 'training' in place, {_ONLY}"),
     ("set(layers3.0, forward=None)", zoo.OptionError, f"set can't change 'forward' in place, {_ONLY}"),
     ("set(layers3.0, p=0.5)", zoo.NotApplicableError, "'layers3.0' (BatchNorm1d) has no 'p' to set"),
+    ("set(*, p=0.5)", zoo.NotApplicableError, "the model itself (Simple) has no 'p' to set"),
     ("set(layers1.1, momentum=0.1)", zoo.NotApplicableError, "'layers1.1' (ReLU) has no 'momentum' to set"),
     (
         "replace(layers2.0, Linear(100, 71), keep_weights=True)",

@@ -10,13 +10,14 @@ import torch
 
 from .apply import apply_steps
 from .blueprint import Blueprint, device_of, sample_input
-from .errors import ZooError
+from .errors import OptionError, ZooError
 from .factory import Plan, blueprint_of, plan_of
 from .flops import flops_by_path
 from .info import Change, Changes, changes_of, info_of
 from .record import Snapshot
 from .registry import Registry, default_registry
 from .walker import places
+from .wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,6 +31,8 @@ def changes(model: nn.Module, *, registry: Registry | None = None) -> Changes:
     FLOPs are those of one sample input of the arch, found by applying the spec once more on the meta device, where
     layers with weights came or went. They are None for a model whose arch the zoo doesn't know or can't run.
     """
+    if not isinstance(unwrapped(model), torch.nn.Module):
+        raise OptionError(f"changes takes a live model, not {model!r}; zoo.create makes one from a spec")
     found, info = changes_of(model), info_of(model)
     if info is None or not any(change.added or change.removed for change in found):
         return Changes(replace(change, flops=0) for change in found)

@@ -96,6 +96,8 @@ def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str
     found = compare(before, after, part)
     if not found:
         found = _already(step, before, part, trace)
+    if trace:
+        brought = brought | (before.paths.keys() - trace.notes.reads.keys())
     found = [replace(change, live=is_live(change, trace, brought)) for change in found]
     if all(change.live is False for change in found):
         sites = ", ".join(f"'{change.path}'" for change in found[:3])

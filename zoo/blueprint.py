@@ -36,10 +36,12 @@ class Notes:
     """What a forward does at each path.
 
     reads: the attributes that are read there. functions: the torch functions that the code there calls by itself.
+    classes: what stands there.
     """
 
     reads: Mapping[str, frozenset[str]]
     functions: Mapping[str, frozenset[str]]
+    classes: Mapping[str, type]
 
 
 class Trace:
@@ -163,8 +165,8 @@ def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes 
             module.__class__ = cls
         for module, mode in modes.items():
             module.training = mode
-    found = [{path: frozenset(notes[id(m)]) for path, m in places(model)} for notes in (reads, functions)]
-    return Notes(*found)
+    noted = [{path: frozenset(notes[id(m)]) for path, m in places(model)} for notes in (reads, functions)]
+    return Notes(noted[0], noted[1], {path: type(module) for path, module in places(model)})
 
 
 def _noting(cls: type, reads: dict[int, set[str]]) -> type:
@@ -209,17 +211,23 @@ def with_trace(trace: Trace | None, call: Callable[[], Any]) -> Any:
 def functions_of(model: nn.Module) -> Mapping[str, frozenset[str]]:
     """For a modifier at work: the torch functions that the code of each module calls by itself, by path.
 
-    Empty where that isn't known: for a model that the zoo has no arch for.
+    Empty where that isn't known: for a model that the zoo has no arch for. What was put in the place of another module
+    isn't in it.
     """
     trace = _current.get()
-    return trace.notes.functions if trace else {}
+    if trace is None:
+        return {}
+    classes, functions = trace.notes.classes, trace.notes.functions
+    return {
+        path: functions[path] for path, module in places(model) if path in classes and isinstance(module, classes[path])
+    }
 
 
 def is_live(change: Change, trace: Trace | None, brought: Container[str] = ()) -> bool | None:
     """Whether a forward of the bare arch reaches what was changed; None if that isn't known.
 
     brought: paths where another module than the arch's own stands by now: what the forward reads there isn't known,
-    only whether it comes there at all.
+    only whether it comes there at all, and that only where the arch had one.
     """
     if trace is None:
         return None
@@ -231,7 +239,12 @@ def is_live(change: Change, trace: Trace | None, brought: Container[str] = ()) -
 
 def _live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
     paths = (change.path, *change.aliases)
-    answers = [_path_live(path, "replaced" if path in brought else change.what, notes.reads) for path in paths]
+    answers = [
+        None
+        if path in brought and path not in notes.reads
+        else _path_live(path, "replaced" if path in brought else change.what, notes.reads)
+        for path in paths
+    ]
     return True if True in answers else None if None in answers else False
 
 
@@ -242,7 +255,7 @@ _DESCRIPTIVE = ("in_channels", "out_channels", "in_features", "out_features", "i
 def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
     holder, _, name = path.rpartition(".")
     if path not in reads:
-        # A parameter or buffer of a module that was there, or something that an earlier modifier brought.
+        # A parameter or buffer of a module that was there.
         return name in reads[holder] if holder in reads and what in ("values", "requires_grad", "replaced") else None
     noted = reads[path]
     if what in ("inserted before", "inserted after", "became", "class") or what in _DESCRIPTIVE:

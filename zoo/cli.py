@@ -20,6 +20,7 @@ from .headers import is_file
 from .trees import Branch, as_rich
 
 KINDS = ("archs", "modifiers", "variants", "plugins")
+WIDE = 10_000
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -169,7 +170,7 @@ def _overview(rows: dict[str, list[dict[str, Any]]]) -> None:
         "variants": [row["spec"] for row in rows["variants"]],
         "plugins": [f"{_installed_as(row)}, {row['status']}{_why(row)}" for row in rows["plugins"]],
     }
-    shown = click.HelpFormatter(width=shutil.get_terminal_size().columns)
+    shown = click.HelpFormatter(width=_width())
     shown.write(f"{len(archs)} archs, such as {', '.join(archs[:3])}; all of them: zoo list archs\n")
     for kind, found in texts.items():
         if found:
@@ -204,7 +205,7 @@ def _why(row: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> None:
-    """A table of the columns worth reading, as wide as the terminal."""
+    """A table of the columns worth reading, as wide as the terminal; elsewhere each row is one line."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -220,7 +221,12 @@ def _table(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         # Text, since rich would read square brackets in a str as markup.
         table.add_row(*(Text(printable(str(row[c]))) for c in columns))
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=_width()).print(table)
+
+
+def _width() -> int:
+    """The terminal's columns; in a pipe a row isn't folded, for those who search in it."""
+    return shutil.get_terminal_size(fallback=(WIDE, 24)).columns
 
 
 def _echo_tree(branch: Branch) -> None:
@@ -229,7 +235,7 @@ def _echo_tree(branch: Branch) -> None:
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 10_000
+        console.width = WIDE
     console.print(as_rich(branch))
 
 

@@ -12,7 +12,7 @@ import pluggy
 
 from . import hookspecs
 from .declare import Arch, Family, Modifier, check_name
-from .errors import PluginError
+from .errors import PluginError, ZooError
 from .spec import Spec, parse
 
 # The hooks that are asked when a plugin is loaded, and what each declares.
@@ -99,7 +99,10 @@ def _declarations(hook: str, kind: str, result: Any) -> list[tuple[str, Any]]:
 
 
 def _spec(hook: str, name: str, text: Any) -> Any:
-    return parse(text)
+    try:
+        return parse(text)
+    except ZooError as error:
+        raise PluginError(f"{hook}() gives no spec for '{name}': {error}") from error
 
 
 def _maker(hook: str, name: str, maker: Any) -> Any:

@@ -234,6 +234,7 @@ def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
             continue  # the state of what it became
         if key not in was or key not in now or not same(was[key], now[key]):
             yield Difference(path, key, repr(was.get(key, "unset")), repr(now.get(key, "unset")))
+    yield from _by_hand(path, one, two)
     for name in dict.fromkeys([*one.tensors, *two.tensors]):
         shapes = [list(state.tensors[name].shape) if name in state.tensors else None for state in (one, two)]
         if shapes[0] != shapes[1]:
@@ -242,6 +243,18 @@ def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
                 prod(shape or [0]) if name in m._parameters else 0 for shape, m in zip(shapes, (a, b), strict=True)
             ]
             yield Difference(path, name, before, after, parameters=sizes[1] - sizes[0])
+
+
+def _by_hand(path: str, a: ModuleState, b: ModuleState) -> Iterator[Difference]:
+    """What changes a model and shows in no option and no shape: a forward of the instance's own, what is trained."""
+    before, after = ("its own" if "forward" in state.attributes else "its class's" for state in (a, b))
+    if before != after:
+        yield Difference(path, "forward", before, after)
+    for name, tensor in a.tensors.items():
+        other = b.tensors.get(name)
+        if other and tensor.requires_grad != other.requires_grad:
+            at = f"{path}.{name}".lstrip(".")
+            yield Difference(at, "requires_grad", str(tensor.requires_grad), str(other.requires_grad))
 
 
 def _own_size(module: nn.Module) -> int:

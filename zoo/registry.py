@@ -186,12 +186,17 @@ class Registry:
         entries = [entry for claims in self._tables["family"].values() for entry in claims.values()]
         return [(entry.value.name if entry.owner == "zoo" else entry.owner, entry) for entry in entries]
 
-    def _prefixed(self, prefix: str, source: str) -> Owned[Arch | Spec]:
-        for _, entry in self._families():
-            if prefix in entry.value.prefixes and (arch := self._resolved(entry, prefix, source)) is not None:
-                return Owned(entry.plugin, arch, prefix)
-        known = sorted(p for _, entry in self._families() for p in entry.value.prefixes)
-        raise self.unknown("prefix", prefix, known)
+    def _prefixed(self, name: str, source: str) -> Owned[Arch | Spec]:
+        """The arch behind a prefix, which is a name like any other: the zoo's own first, `owner/prefix` says whose."""
+        prefix, entries = name.rpartition("/")[2], self._families()
+        claims = {label: entry for label, entry in reversed(entries) if prefix in entry.value.prefixes}
+        owner = choose("prefix", name, {o: claim for o, claim in claims.items() if name in (prefix, f"{o}/{prefix}")})
+        for label, entry in entries:
+            asked = label == owner and prefix in entry.value.prefixes
+            if asked and (arch := self._resolved(entry, prefix, source)) is not None:
+                return Owned(entry.plugin, arch, reached_as(prefix, label, claims))
+        known = sorted({p for _, entry in entries for p in entry.value.prefixes})
+        raise self.unknown("prefix", name, known)
 
     def note(self, plugin: Plugin, kind: str, names: tuple[str, ...]) -> None:
         """Write down what else a plugin contributes."""

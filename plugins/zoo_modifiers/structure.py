@@ -124,7 +124,8 @@ def set_(model: nn.Module, /, site: zoo.Where, **options: float | bool | None) -
     for path, module in zoo.select(model, site).items():
         for name, value in options.items():
             if not hasattr(module, name):
-                raise zoo.NotApplicableError(f"'{path}' ({type(module).__name__}) has no '{name}' to set")
+                place = f"'{path}'" if path else "the model itself"
+                raise zoo.NotApplicableError(f"{place} ({type(module).__name__}) has no '{name}' to set")
             setattr(module, name, value)
     return model
 
