@@ -11,9 +11,15 @@ import pytest
 import torch
 
 from zoo.loader import load_plugins
-from zoo.registry import Registry
+from zoo.registry import Registry, default_registry
 
 torch.set_num_threads(1)  # more of them only spin where several test runs share the cores
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _installed() -> None:
+    """What is installed is found out before any test puts made-up distributions on the path."""
+    default_registry()
 
 
 @pytest.fixture(autouse=True)

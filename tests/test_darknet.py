@@ -73,11 +73,6 @@ def test_a_bad_cfg_is_an_error_in_one_line(site: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_its_own_tests_pass(copy: Path, site: Path) -> None:
-    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", str(copy / "tests"), cwd=copy, site=site)
-    assert done.returncode == 0, done.stdout
-
-
 def test_when_it_is_gone_the_error_says_so(site: Path, tmp_path: Path) -> None:
     there = shutil.copytree(site, tmp_path / "site")
     assert run("-c", "import zoo; zoo.describe('zoo-darknet/yolov3')", cwd=tmp_path, site=there).returncode == 0

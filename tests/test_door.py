@@ -42,6 +42,7 @@ def fresh() -> Iterator[None]:
     default_registry.cache_clear()
     yield
     default_registry.cache_clear()
+    default_registry()  # before another test's distributions stand on the path
 
 
 def ran(*args: str) -> Any:

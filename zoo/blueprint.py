@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .info import Change, Info, attach
+from .info import Change, Info, attach, changes_of
 from .options import called
 from .walker import places
 
@@ -135,15 +135,21 @@ def device_of(model: nn.Module) -> torch.device:
 def sample_input(model: nn.Module, sample: Any, batch: int = 2) -> tuple[Any, ...] | None:
     """The arguments of one forward, by default two samples in a batch, since BatchNorm refuses to train on one.
 
-    A sample that is a function says itself how many there are.
+    A sample that is a function of the model says itself what it is; a shape is that of the bare arch, and follows where
+    the model's stem took other channels since.
     """
     with device_of(model):
-        given = sample(model) if callable(sample) else sample
+        given = sample(model) if callable(sample) else _rechanneled(model, sample)
         if given is None:
             return None
         if all(isinstance(size, int) for size in given):
             return (torch.zeros(batch, *given),)
         return tuple(given)
+
+
+def _rechanneled(model: nn.Module, sample: Any) -> Any:
+    took = [int(change.after) for change in changes_of(model) if change.what == "in_channels"]
+    return (took[-1], *sample[1:]) if took and sample is not None else sample
 
 
 def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes | None:

@@ -47,7 +47,7 @@ def store(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> No
             raise
         _sync_folder(place.parent)
     except OSError as error:
-        there = "; what was there is as it was" if place.exists() else ""
+        there = "; what was there is as it was" if os.path.exists(place) else ""
         raise CheckpointError(f"can't write {quoted(str(path))}: {error.strerror or error}{there}") from error
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Size = Annotated[int, Ge(1)]
 
 
-@zoo.modifier(examples=["heads(cls=10, reg=1)", "heads(cls=10, reg=Head(1, hidden=64, dropout=0.2), default=cls)"])
+@zoo.modifier(examples=["heads(cls=10, reg=1)", "heads(cls=10, reg=Head(1, hidden=64, dropout=0.2))"])
 def heads(
     model: nn.Module,
     /,

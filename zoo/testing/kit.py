@@ -168,6 +168,9 @@ def cases(
     if not __debug__:
         raise ZooError("the checks are assertions, which python -O switches off")
     modifiers = list(modifiers)
+    archs = [archs] if isinstance(archs, (str, Arch)) else archs
+    _check_things("modifier", str | Modifier, modifiers)
+    _check_things("arch", str | Arch, archs or ())
     registry = _extended(registry or default_registry(), [*modifiers, *(archs or ())])
     wanted = [_named(modifier, registry) for modifier in modifiers]
     on = None if archs is None else [_named(arch, registry) for arch in archs]
@@ -190,6 +193,15 @@ def cases(
         for text in wanted:
             found += _modifier_cases(text, grounds)
     return expect(found, expected_failures)
+
+
+def _check_things(word: str, kind: Any, things: Iterable[Any]) -> None:
+    for thing in things:
+        if not isinstance(thing, kind):
+            raise OptionError(f"the checks take the name of {_A[word]}, or what @zoo.{word} makes, not {thing!r}")
+
+
+_A = {"modifier": "a modifier", "arch": "an arch"}
 
 
 def _ground(arch: str, registry: Registry, samples: Mapping[str, Any]) -> Ground:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -123,12 +123,9 @@ class Trial:
     @cached_property
     def arguments(self) -> tuple[Any, ...]:
         """What a forward of the variant takes: what the bare arch's does, but for channels that the record tells of."""
-        resized = [change.after for change in changes_of(self.variant) if change.what in ("in_channels", "in_features")]
-        if not resized:
+        if not any(change.what in ("in_channels", "in_features") for change in changes_of(self.variant)):
             return self.ground.arguments
-        sample = self.ground.sample or self.ground.plan.arch.sample
-        shape = sample if isinstance(sample, Sequence) else None
-        return arguments_of(self.variant, sample if shape is None else (int(resized[-1]), *shape[1:]))
+        return arguments_of(self.variant, self.ground.sample or self.ground.plan.arch.sample)
 
     def fresh(self) -> nn.Module:
         """A copy to change."""
