@@ -183,3 +183,9 @@ def test_two_models_of_two_thousand_modules_quickly() -> None:
     took = time.perf_counter() - start
     assert rows(found) == [("250.2", "eps", "1e-05", "0.5")]
     assert took < 20, "2 s is promised, on a quiet machine"
+
+
+def test_a_tie_that_was_made_or_cut_by_hand_is_found() -> None:
+    model = zoo.create("mlp(8, hidden=[8, 8])")
+    model.layers[2].weight = model.layers[0].weight  # type: ignore[index, union-attr, assignment]
+    assert [str(d) for d in zoo.verify(model)] == ["layers.2.weight: tied to nothing → layers.0.weight"]

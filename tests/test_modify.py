@@ -565,3 +565,30 @@ def test_a_failed_copy_leaves_the_original() -> None:
     with pytest.raises(zoo.PluginError):
         modify(model, "harmless+clumsy(5)", copy=True)
     assert Picture(model) == before
+
+
+class Named(nn.Module):
+    def __init__(self, name: str, others: int = 0) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, 16), nn.ReLU())
+        self.add_module(name, nn.Linear(16, 3))
+        for other in ("fc", "heads")[:others]:
+            self.add_module(other, nn.Linear(3, 3))
+        self.name = name
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.get_submodule(self.name)(self.body(x))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", ["head", "fc", "classifier", "heads"])
+def test_a_users_class_has_a_head_where_its_name_says_so(name: str) -> None:
+    model = zoo.modify(Named(name), "dropout(0.2)+heads(a=3, b=1)")
+    assert str(zoo.spec_of(model)) == "?Named+dropout(p=0.2)+heads(a=3, b=1)"
+    assert list(zoo.select(model, "head")) == [name]
+    assert {key: tuple(value.shape) for key, value in model(torch.zeros(2, 8)).items()} == {"a": (2, 3), "b": (2, 1)}
+
+
+@pytest.mark.parametrize("model", [Named("out"), Named("classifier", others=1)])
+def test_a_head_is_not_guessed_where_it_is_not_clear(model: nn.Module) -> None:
+    with pytest.raises(zoo.NotApplicableError, match="names no 'head'; say where, as in dropout"):
+        zoo.modify(model, "dropout(0.2)")

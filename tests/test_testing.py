@@ -831,3 +831,17 @@ def test_assertions_that_are_switched_off_are_no_checks() -> None:
     exec(compile(source, "optimised", "exec", optimize=1), namespace)
     with pytest.raises(zoo.ZooError, match="the checks are assertions, which python -O switches off"):
         namespace["check_modifier"]("bn")
+
+
+@pytest.mark.parametrize("thing", [3, lambda model: model, nn.Linear(1, 1)])
+def test_what_is_no_modifier_or_arch_is_told(thing: object) -> None:
+    with pytest.raises(
+        zoo.OptionError, match=r"^the checks take the name of a modifier, or what @zoo.modifier makes, not "
+    ):
+        zoo.testing.check_modifier(thing)  # type: ignore[arg-type]
+    with pytest.raises(zoo.OptionError, match=r"^the checks take the name of an arch, or what @zoo.arch makes, not "):
+        zoo.testing.check_arch(thing)  # type: ignore[arg-type]
+
+
+def test_one_arch_needs_no_list() -> None:
+    assert zoo.testing.check_modifier("dropout(0.1)", archs="simple", raises=False)

@@ -216,6 +216,26 @@ def _differences(a: _Resolved, b: _Resolved) -> Iterator[Difference]:
         size = sign * sum(p.numel() for p in module.parameters())
         texts = ("", brief(module)) if path in two else (brief(module), "")
         yield Difference(path, what, *texts, parameters=size, flops=flops)
+    yield from _ties(a.model, b.model)
+
+
+def _ties(a: nn.Module, b: nn.Module) -> Iterator[Difference]:
+    """Parameters and buffers of both that are one tensor in one model and several in the other."""
+    sides = [
+        {f"{path}.{name}".lstrip("."): id(t) for path, m in places(model) for name, t in _tensors(m)}
+        for model in (a, b)
+    ]
+    common = [name for name in sides[0] if name in sides[1]]
+    first: list[dict[int, str]] = [{}, {}]
+    for name in common:
+        before, after = (seen.setdefault(side[name], name) for seen, side in zip(first, sides, strict=True))
+        if before != after:
+            texts = ["nothing" if other == name else other for other in (before, after)]
+            yield Difference(name, "tied to", texts[0], texts[1])
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [(name, t) for name, t in [*module._parameters.items(), *module._buffers.items()] if t is not None]
 
 
 def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:

@@ -134,10 +134,21 @@ def sealed(model: nn.Module) -> nn.Module:
     return model
 
 
+# What timm, torchvision and transformers call their classifiers, and most people theirs.
+_HEADS = ("head", "heads", "fc", "classifier")
+
+
 def sites_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:
-    """The sites that the model's arch names: site to paths."""
+    """The sites that the model's arch names: site to paths.
+
+    A model that no arch of the zoo made has a `head` where just one of its children is called so, or `fc` or
+    `classifier`.
+    """
     info = info_of(model)
-    return info.sites if info else {}
+    if info and not info.spec.arch.name.startswith("?"):
+        return info.sites
+    named = [name for name, _ in model.named_children() if name in _HEADS]
+    return {"head": (named[0],)} if len(named) == 1 else {}
 
 
 def width_of(model: nn.Module) -> int | None:

@@ -187,16 +187,23 @@ class Registry:
         return [(entry.value.name if entry.owner == "zoo" else entry.owner, entry) for entry in entries]
 
     def _prefixed(self, name: str, source: str) -> Owned[Arch | Spec]:
-        """The arch behind a prefix, which is a name like any other: the zoo's own first, `owner/prefix` says whose."""
+        """The arch behind a prefix."""
+        for entry, reached in self._behind(name):
+            if (arch := self._resolved(entry, name.rpartition("/")[2], source)) is not None:
+                return Owned(entry.plugin, arch, reached)
+        known = sorted({p for _, entry in self._families() for p in entry.value.prefixes})
+        raise self.unknown("prefix", name, known)
+
+    def _behind(self, name: str) -> list[tuple[Owned[Family], str]]:
+        """The families that a prefix means, each with the name that reaches it.
+
+        It is a name like any other: the zoo's own first, `owner/prefix` says whose.
+        """
         prefix, entries = name.rpartition("/")[2], self._families()
         claims = {label: entry for label, entry in reversed(entries) if prefix in entry.value.prefixes}
         owner = choose("prefix", name, {o: claim for o, claim in claims.items() if name in (prefix, f"{o}/{prefix}")})
-        for label, entry in entries:
-            asked = label == owner and prefix in entry.value.prefixes
-            if asked and (arch := self._resolved(entry, prefix, source)) is not None:
-                return Owned(entry.plugin, arch, reached_as(prefix, label, claims))
-        known = sorted({p for _, entry in entries for p in entry.value.prefixes})
-        raise self.unknown("prefix", name, known)
+        asked = [entry for label, entry in entries if label == owner and prefix in entry.value.prefixes]
+        return [(entry, reached_as(prefix, str(owner), claims)) for entry in asked]
 
     def note(self, plugin: Plugin, kind: str, names: tuple[str, ...]) -> None:
         """Write down what else a plugin contributes."""
@@ -210,9 +217,9 @@ class Registry:
 
         What the prefix points to is neither opened nor fetched.
         """
-        for _, entry in self._families():
-            if prefix in entry.value.prefixes and entry.value.rebuild is not None:
-                return Owned(entry.plugin, entry.value.rebuild(prefix, recipe), prefix)
+        for entry, reached in self._behind(prefix):
+            if entry.value.rebuild is not None:
+                return Owned(entry.plugin, entry.value.rebuild(prefix.rpartition("/")[2], recipe), reached)
         return None
 
     def arch_names(self) -> list[str]:
