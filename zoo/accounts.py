@@ -11,9 +11,10 @@ import torch
 from .apply import apply_steps
 from .blueprint import Blueprint, device_of, sample_input
 from .errors import OptionError, ZooError
-from .factory import Plan, blueprint_of, plan_of
+from .factory import blueprint_of
 from .flops import flops_by_path
 from .info import Change, Changes, changes_of, info_of
+from .planning import Plan, plan_of
 from .record import Snapshot
 from .registry import Registry, default_registry
 from .walker import places

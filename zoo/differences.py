@@ -17,15 +17,17 @@ from .accounts import own_flops
 from .blueprint import sample_input
 from .checkpoint import differs, load
 from .errors import OptionError, ZooError
-from .factory import create, plan_of, spec_of
+from .factory import create, spec_of
 from .flops import flops_by_path
 from .headers import is_file
 from .info import KEY, info_of
 from .manifest import RESERVED, read
 from .mixins import parts_of
-from .record import ModuleState, brief, same
+from .planning import plan_of
+from .record import brief
 from .registry import Registry, default_registry
 from .spec import Spec
+from .states import ModuleState, same
 from .trees import Branch, as_html, as_rich, as_text, capped, counted, fold, row
 from .walker import places
 from .wrappers import unwrapped

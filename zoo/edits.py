@@ -6,23 +6,13 @@ returns the model, which is a new object only where the root itself was replaced
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
-from .errors import NoEffectError, NotApplicableError, OptionError
+from .errors import NotApplicableError, OptionError
+from .fitting import at, check_layer, hand_over_hooks, match, slow_path
 from .mixins import Mixin, add_mixin, drop_mixin, parts_of
-
-if TYPE_CHECKING:
-    import torch
-
-HOOK_DICTS = (
-    "_forward_pre_hooks",
-    "_forward_hooks",
-    "_backward_pre_hooks",
-    "_backward_hooks",
-)
-_HOOK_FLAGS = ("_forward_pre_hooks_with_kwargs", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
 
 
 def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
@@ -31,12 +21,12 @@ def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
     The layer takes over mode, device, dtype and the users' hooks of what it replaces, and what was inserted before and
     after it. With `path=""` the layer is the new root, and is what comes back.
     """
-    _check_layer(layer)
-    old = _at(model, path)
+    check_layer(layer)
+    old = at(model, path)
     if old is not layer:
         _no_fast_path(model, path)
-        _match(model, path, layer)
-        _hand_over_hooks(old, layer)
+        match(model, path, layer)
+        hand_over_hooks(old, layer)
     if old is model:
         return _hand_over_insertions(layer, path, old, layer)
     # Not inside the new layer: one that wraps the old module must go on holding it.
@@ -118,11 +108,11 @@ def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
 
 
 def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
-    _check_layer(layer)
-    module, path = _innermost(model, _at(model, path), path, first)
+    check_layer(layer)
+    module, path = _innermost(model, at(model, path), path, first)
     _refuse_uncalled(model, module, path)
     _no_fast_path(model, path)
-    _match(model, path, layer)
+    match(model, path, layer)
     name = mixin.child  # type: ignore[attr-defined]
     if mixin not in parts_of(type(module))[1]:
         add_mixin(module, mixin)
@@ -194,23 +184,14 @@ def _no_fast_path(model: nn.Module, path: str) -> None:
             parent.register_forward_pre_hook(slow_path)
 
 
-def users(hook: Any) -> bool:
-    """Whether a hook is one that a user put there, and not torch's own (weight_norm, spectral_norm) or `slow_path`."""
-    return hook is not slow_path and not type(hook).__module__.startswith("torch.")
-
-
-def slow_path(module: nn.Module, args: Any) -> None:
-    """A hook that does nothing but be there."""
-
-
 def add(model: nn.Module, path: str, name: str, layer: nn.Module, first: bool = False) -> nn.Module:
     """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one."""
-    _check_layer(layer)
-    parent = _at(model, path)
+    check_layer(layer)
+    parent = at(model, path)
     if hasattr(parent, name):
         place = f" at '{path}'" if path else ""
         raise OptionError(f"the {type(parent).__name__}{place} has a '{name}' already")
-    _match(model, path, layer)
+    match(model, path, layer)
     others = list(parent._modules)
     parent.add_module(name, layer)
     for other in others if first else ():
@@ -226,109 +207,24 @@ def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
     """
     if not isinstance(mixin, type) or issubclass(mixin, nn.Module):
         raise OptionError(f"become takes a class that isn't an nn.Module itself, not {mixin!r}")
-    module = _at(model, path)
+    module = at(model, path)
     if "forward" in vars(mixin):
         _refuse_uncalled(model, nn.Identity() if _walks(module) else module, path)
         _no_fast_path(model, path)
     add_mixin(module, mixin)
     for name, value in state.items():
         if isinstance(value, nn.Module):
-            _match(model, path, value)
+            match(model, path, value)
         setattr(module, name, value)
     return model
 
 
 def unbecome(model: nn.Module, path: str, mixin: type, *state: str) -> nn.Module:
     """Take a mixin off the module at `path` again, and the attributes named in `state`; the inverse of `become`."""
-    module = _at(model, path)
+    module = at(model, path)
     if mixin not in parts_of(type(module))[1]:
         raise NotApplicableError(f"'{path}' ({type(module).__name__}) never became {mixin.__name__}")
     drop_mixin(module, mixin)
     for name in state:
         delattr(module, name)
     return model
-
-
-def _check_layer(layer: Any) -> None:
-    if not isinstance(layer, nn.Module):
-        made = isinstance(layer, type) and issubclass(layer, nn.Module)
-        met = f"the class {layer.__name__}; write {layer.__name__}(...)" if made else repr(layer)
-        raise OptionError(f"a layer is a module, such as nn.ReLU(), not {met}")
-
-
-def _at(model: nn.Module, path: str) -> nn.Module:
-    if not isinstance(path, str):
-        raise OptionError(f"a path is a text such as 'layer1.0', not {path!r}")
-    if not isinstance(model, nn.Module):
-        raise OptionError(f"expected a live model, not {model!r}")
-    try:
-        return model.get_submodule(path)
-    except AttributeError:
-        parent, inside = model, ""
-        for name in path.split("."):
-            child = parent._modules.get(name)
-            if child is None:
-                break
-            parent, inside = child, f"{inside}.{name}".lstrip(".")
-        some = ", ".join(list(parent._modules)[:8]) or "nothing"
-        place = f"'{inside}'" if inside else f"this {type(model).__name__}"
-        raise NoEffectError(f"there is no module at '{path}'; in {place} there is: {some}") from None
-
-
-def _match(model: nn.Module, path: str, layer: nn.Module) -> None:
-    """Give a new layer the mode, device and dtype of the place that it comes to."""
-    place = _at(model, path)
-    kept = {id(m) for m in place.modules()}
-    for module in layer.modules():
-        if id(module) not in kept:
-            module.training = place.training
-    if next(layer.parameters(), None) is None and next(layer.buffers(), None) is None:
-        return
-    like = _like(model, path)
-    if like is None:
-        return
-    moved: dict[int, nn.Parameter] = {}  # a parameter that stands twice in the layer stays one
-    for module in layer.modules():
-        if id(module) in kept:
-            continue
-        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
-            if tensor is None:
-                continue
-            dtype = like.dtype if tensor.is_floating_point() else tensor.dtype
-            if tensor.device == like.device and tensor.dtype == dtype:
-                continue
-            if isinstance(tensor, nn.Parameter):
-                fresh = nn.Parameter(tensor.detach().to(like.device, dtype), requires_grad=tensor.requires_grad)
-                module._parameters[name] = moved.setdefault(id(tensor), fresh)
-            else:
-                module._buffers[name] = tensor.to(like.device, dtype)
-
-
-def _like(model: nn.Module, path: str) -> torch.Tensor | None:
-    """A tensor that shows device and dtype: of the place, else of the nearest parent that has one."""
-    place = model.get_submodule(path)
-    for tensor in [*place.parameters(), *place.buffers()]:
-        if tensor.is_floating_point():
-            return tensor
-    return _like(model, path.rpartition(".")[0]) if path else None
-
-
-def _hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
-    """The user's hooks go to the replacement, in the same dicts, so that the handles he holds still remove them.
-
-    torch's own hooks (weight_norm, spectral_norm) belong to the old weights and stay behind, in dicts of their own.
-    """
-    for name in HOOK_DICTS:
-        ours, theirs = vars(old)[name], vars(new)[name]
-        torchs = {k: h for k, h in ours.items() if not users(h)}
-        if len(torchs) == len(ours) or ours is theirs:
-            continue
-        for key in torchs:
-            del ours[key]
-        ours.update(theirs)
-        vars(new)[name] = ours
-        vars(old)[name] = type(ours)(torchs)
-    for name in _HOOK_FLAGS:
-        vars(new)[name].update(vars(old)[name])
-    if old._is_full_backward_hook is not None:
-        new._is_full_backward_hook = old._is_full_backward_hook

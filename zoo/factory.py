@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import copy as copying
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .apply import Step, apply_steps
+from .apply import apply_steps
 from .blueprint import Blueprint, Trace, device_of, draw, introduce
 from .carrying import Weights, carry
 from .declare import RESERVED, Arch
-from .errors import OptionError, PluginError, ZooError, located
+from .errors import OptionError, PluginError, ZooError
 from .grammar import read_mods
 from .info import Changes, Info, changes_of, info_of, outline_of, sealed
-from .names import Owned
 from .optimizers import Saved, as_list, follow, frozen, named
-from .options import bind, called, check, from_keywords, no_option, options_of, signature
+from .options import called
+from .planning import Plan, archs_word, plan_of, sources_of, steps_of
 from .record import Snapshot
 from .registry import Registry, default_registry
 from .shapes import misfit, run_through
@@ -36,20 +35,6 @@ from .wrappers import Outer, refuse_sharded, unwrapped
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A spec resolved: every name found, every option checked. `spec` is canonical.
-
-    options: what the arch is built with. obstacle: why the spec alone couldn't rebuild the model, if it couldn't.
-    """
-
-    spec: Spec
-    arch: Arch
-    options: Mapping[str, Any]
-    steps: tuple[Step, ...]
-    obstacle: str = ""
 
 
 def create(
@@ -81,7 +66,7 @@ def create(
     registry = registry or default_registry()
     reserved = {k: arch_options.pop(k) for k in RESERVED if k in arch_options} | {"pretrained": pretrained}
     plan = plan_of(parse(spec), registry, arch_options)
-    sources = _sources(plan.arch, reserved)
+    sources = sources_of(plan.arch, reserved)
     with registry.lock:
         trace = _rehearse(plan, registry) if plan.steps else None
         meta = device is not None and torch.device(device).type == "meta"
@@ -129,7 +114,7 @@ def modify(
     refuse_sharded(model)
     info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
     calls = mods.parts if isinstance(mods, Spec) else read_mods(mods)
-    steps = _steps(calls, registry, "+".join(map(str, calls)))
+    steps = steps_of(calls, registry, "+".join(map(str, calls)))
     spec = info.spec + [step.bound.call for step in steps]
     optimizers = as_list(optimizer)
     if copy and optimizers:
@@ -197,92 +182,10 @@ def spec_of(model: nn.Module) -> Spec:
     return info.spec
 
 
-def plan_of(
-    spec: Spec,
-    registry: Registry,
-    options: Mapping[str, Any] | None = None,
-    seen: tuple[str, ...] = (),
-    arch: Owned[Arch] | None = None,
-) -> Plan:
-    """Look up every name of a spec and check every option. Builds nothing. `arch`: what its first part stands for."""
-    found: Owned[Any] = arch or registry.base(spec.arch)
-    if isinstance(found.value, Spec):
-        return _variant_plan(spec, found.name, found.value, registry, options, seen)
-    call, rest = from_keywords(spec.arch, options or {})
-    place = f"the arch of '{spec}'"
-    try:
-        bound = bind(replace(call, name=found.name), found.value.build, 0, lambda: registry.layers)
-        _check_rest(found.value, rest, registry)
-    except ZooError as error:
-        raise located(error, place) from None
-    steps = _steps(spec.parts, registry, str(spec))
-    canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
-    obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
-    return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle)
-
-
-def _variant_plan(
-    spec: Spec, name: str, variant: Spec, registry: Registry, options: Mapping[str, Any] | None, seen: tuple[str, ...]
-) -> Plan:
-    """The plan of a named variant, with more parts behind it."""
-    if spec.arch.args:
-        raise OptionError(f"'{name}' is a variant, '{variant}', and takes no options")
-    if name in seen:
-        raise PluginError(f"the variant '{name}' refers to itself: {' → '.join((*seen, name))}")
-    return plan_of(variant + spec.parts, registry, options, (*seen, name))
-
-
-def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None:
-    """Options that no spec can hold still have to be options of the arch."""
-    options = {o.name: o for o in options_of(arch.build) if not o.many}
-    variadic = any(o.variadic for o in options.values())
-    shown = signature(arch.name, arch.build)
-    for name, value in rest.items():
-        if name in options:
-            check(arch.name, name, value, options[name], lambda: registry.layers, shown)
-        elif not variadic:
-            raise no_option(arch.name, name, options, shown)
-
-
-def _steps(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Step, ...]:
-    steps = []
-    for number, call in enumerate(calls, 1):
-        place = f"part {number}, '{call}', of '{whole}'"
-        try:
-            found = registry.modifier(call.name)
-            bound = bind(replace(call, name=found.name), found.value.apply, 1, lambda: registry.layers)
-        except ZooError as error:
-            raise located(error, place) from None
-        steps.append(Step(found.value, bound, found.plugin.owner, place, registry))
-    return tuple(steps)
-
-
-def _sources(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """`pretrained` and its like, for archs that take them."""
-    import inspect
-
-    takes = inspect.signature(arch.build).parameters
-    for name, value in weights.items():
-        if name not in takes and value:
-            raise OptionError(f"{arch.name} takes no {name}: it has no published weights")
-    return {name: value for name, value in weights.items() if name in takes}
-
-
 def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
     """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
     with archs_word(plan), torch.device(device) if device else nullcontext():
         return called(plan.arch.build, {**plan.options, **sources})  # type: ignore[no-any-return]
-
-
-@contextmanager
-def archs_word(plan: Plan) -> Iterator[None]:
-    """The arch's own word on an option that its signature hides behind **options."""
-    try:
-        yield
-    except TypeError as error:
-        if "argument" not in str(error) or not plan.options:
-            raise
-        raise OptionError(f"{plan.spec.arch}: {error}; {signature(plan.arch.name, plan.arch.build)}") from error
 
 
 def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:

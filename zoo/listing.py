@@ -74,7 +74,7 @@ def list_variants(arch: str | None = None, *, registry: Registry | None = None) 
     registry = registry or default_registry()
     if arch is None:
         return [Variant(name, "", str(v.value), True, "") for name, v in registry.variants()]
-    from .factory import plan_of
+    from .planning import plan_of
 
     plan_of(parse(arch), registry)  # what is wrong with the arch itself is an error, and no reason of a modifier's
     return [_tried(arch, n, example, registry) for n, m in registry.modifiers() for example in m.value.examples]

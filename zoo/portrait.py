@@ -13,7 +13,6 @@ from torch.nn.parameter import is_lazy
 
 from .declare import Arch
 from .errors import CheckpointError
-from .factory import Plan, plan_of
 from .headers import METADATA, quoted
 from .info import Info, info_of
 from .loader import OWN
@@ -21,6 +20,7 @@ from .manifest import RESERVED, Manifest, Owner, version_of
 from .mapping import NAMES
 from .mixins import parts_of
 from .names import Owned
+from .planning import Plan, plan_of
 from .rebuilding import whole
 from .registry import Registry
 from .walker import places

@@ -9,7 +9,8 @@ from torch import nn
 
 from .errors import PluginError
 from .mixins import parts_of
-from .record import PLAIN, TORCHS_OWN, Snapshot, untouched
+from .record import Snapshot
+from .states import PLAIN, TORCHS_OWN, untouched
 
 
 def broken_promise(before: Snapshot, after: Snapshot, name: str) -> PluginError | None:

@@ -14,13 +14,14 @@ from .apply import apply_steps
 from .blueprint import introduce
 from .declare import Arch
 from .errors import CheckpointError, OptionError, UnknownNameError, ZooError, printable
-from .factory import Plan, archs_word, plan_of, trace_of
+from .factory import trace_of
 from .grammar import read_mods
 from .headers import quoted
 from .info import Change, changes_of
 from .manifest import Manifest, Owner, installable, version_of
 from .names import Owned
 from .options import called, from_keywords, options_of
+from .planning import Plan, archs_word, plan_of
 from .registry import Registry
 from .spec import Spec, parse
 from .uninitialised import Uninitialised

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from .edits import HOOK_DICTS, users
 from .errors import NotApplicableError
+from .fitting import HOOK_DICTS, users
 from .info import KEY
 from .walker import places
 from .wrappers import unwrapped

@@ -8,8 +8,9 @@ import torch
 
 from ..differences import diff
 from ..errors import PluginError, ZooError
-from ..factory import create, plan_of, spec_of
+from ..factory import create, spec_of
 from ..info import changes_of
+from ..planning import plan_of
 from ..spec import parse
 from .results import Skip
 from .tools import brief, digests, gradients, listed, named_tensors, run, same

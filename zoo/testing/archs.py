@@ -7,8 +7,9 @@ import pickle
 
 import torch
 
-from ..factory import create, plan_of, spec_of
+from ..factory import create, spec_of
 from ..info import sites_of
+from ..planning import plan_of
 from ..spec import parse
 from .results import Skip
 from .running import compiled, exported

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..declare import Arch, Modifier
 from ..errors import OptionError, PluginError, SpecError, ZooError
-from ..factory import plan_of, preview
+from ..factory import preview
 from ..grammar import read_mods
 from ..options import EMPTY, Option, bind, check, options_of, signature, takes_where
+from ..planning import plan_of
 from ..registry import Registry
 from ..spec import Spec, parse
 from ..values import Call, format_value, from_python

@@ -8,9 +8,9 @@ from typing import Any
 
 from ..declare import Arch, Modifier, Sample
 from ..errors import OptionError, ZooError
-from ..factory import plan_of
 from ..grammar import read_mods
 from ..loader import normalise
+from ..planning import plan_of
 from ..registry import Registry, default_registry
 from ..spec import parse
 from . import applying, archs, declaring, keeping, plugins, running

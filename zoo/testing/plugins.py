@@ -12,10 +12,10 @@ from typing import Any
 
 from ..declare import Arch, Family, Modifier
 from ..errors import ZooError
-from ..factory import plan_of
 from ..listing import list_plugins
 from ..loader import OWN, Plugin
 from ..names import Owned
+from ..planning import plan_of
 from ..registry import Registry
 from ..spec import Spec
 from ..values import Call

@@ -13,8 +13,9 @@ from torch import nn
 
 from ..declare import Sample
 from ..errors import NoEffectError, NotApplicableError, PluginError, ShapeError, ZooError
-from ..factory import Plan, create, modify, plan_of
+from ..factory import create, modify
 from ..info import changes_of
+from ..planning import Plan, plan_of
 from ..registry import Registry
 from ..spec import parse
 from .results import Skip
