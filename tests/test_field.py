@@ -1,4 +1,4 @@
-"""The four modifiers on the smallest model of each of timm's files, for real: forward, backward, weights, copies."""
+"""Modifiers on the smallest model of each of timm's files, for real: forward, backward, weights, copies."""
 
 from __future__ import annotations
 
@@ -133,3 +133,27 @@ def check_neutral(base: nn.Module, x: torch.Tensor, plain: Any) -> None:
     known = [word for word, layer in _ACT_LAYER_DEFAULT.items() if layer in layers]
     if len(layers) == 1 and known:  # else several activations, or one that timm has no name for
         assert same(run(zoo.modify(base, f"act({known[0]})"), x), plain)
+
+
+# A linear layer of patches: which of its numbers are of one channel can't be told, and timm draws them anew too.
+LINEAR_STEMS = {
+    "gemma4_vit_167m": "encoder.patch_embed.input_proj.weight",
+    "naflexvit_base_patch16_parfac_gap": "embeds.proj.weight",
+}
+
+
+@pytest.mark.parametrize("name", marked([name for name in SMALLEST if name != "csatv2"]))
+def test_other_channels_are_what_timm_makes_of_pretrained_weights(name: str) -> None:
+    base = timm.create_model(name)
+    overlay = {"state_dict": base.state_dict()}
+    theirs = timm.create_model(name, pretrained=True, in_chans=1, pretrained_cfg_overlay=overlay)
+    ours = zoo.modify(zoo.create(name, weights=base), "in_chans(1)")
+    assert not zoo.diff(theirs, ours)
+    found = ours.state_dict()
+    fresh = [key for key, value in theirs.state_dict().items() if not torch.equal(value, found[key])]
+    assert fresh == [LINEAR_STEMS[name]] if name in LINEAR_STEMS else not fresh
+
+
+def test_a_model_that_names_no_stem_takes_no_other_channels() -> None:
+    with pytest.raises(zoo.NotApplicableError, match=r"^this CSATv2 names no stem; say where, as in in_chans"):
+        zoo.create("csatv2+in_chans(1)")
