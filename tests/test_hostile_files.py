@@ -310,12 +310,17 @@ def test_a_hostile_manifest_says_what_is_wrong(case: str, sound: Path, monkeypat
 
 
 def watched(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The files outside of Python's own installation that are opened from here on; the network is gone."""
+    """The files outside of Python's own installation that are opened from here on; the network is gone.
+
+    Python looks for installed packages in each entry of its path, and opens those that are no folders: they may be
+    archives, and an editable installation has an entry that is neither.
+    """
     seen: set[str] = set()
+    own = (sys.prefix, sys.base_prefix)
     plain = builtins.open
 
     def noted(file: Any, *args: Any, **kwargs: Any) -> Any:
-        if not str(file).startswith((sys.prefix, sys.base_prefix)):
+        if not str(file).startswith(own) and str(file) not in sys.path:
             seen.add(str(file))
         return plain(file, *args, **kwargs)
 
