@@ -21,6 +21,7 @@ from .declare import RESERVED, Arch
 from .errors import OptionError, PluginError, ZooError
 from .grammar import read_mods
 from .info import Changes, Info, changes_of, info_of, outline_of, sealed
+from .mixins import parts_of
 from .optimizers import Saved, as_list, follow, frozen, named
 from .options import called
 from .planning import Plan, archs_word, plan_of, sources_of, steps_of
@@ -240,6 +241,4 @@ def _known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
 
 
 def _base_name(model: nn.Module) -> str:
-    from .mixins import parts_of
-
     return parts_of(type(model))[0].__name__
