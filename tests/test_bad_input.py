@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 import zoo
@@ -83,7 +84,11 @@ TABLE: list[tuple[Any, type[zoo.ZooError], str]] = [
     (
         "simple+act(1x)",
         zoo.SpecError,
-        drawn('column 12: a word that starts with a digit; put it in quotes, as in "1x"', "simple+act(1x)", 11),
+        drawn(
+            'column 12: neither a number nor a word, which starts with a letter; quote it, as in "1x"',
+            "simple+act(1x)",
+            11,
+        ),
     ),
     # -- names
     ("resnt18", zoo.UnknownNameError, "no arch 'resnt18'; did you mean 'resnet18' or 'resnet18d' or 'skresnet18'?"),
@@ -458,6 +463,11 @@ def test_the_family_of_errors(error: type[Exception], standard: type[Exception])
         ({"num_clases": object}, f"mlp has no option 'num_clases'; did you mean 'num_classes'?; its options: {MLP}"),
         ({"pretrained": True}, "mlp takes no pretrained: it has no published weights"),
         ({"checkpoint_path": "x"}, "mlp takes no checkpoint_path: it has no published weights"),
+        ({"dtype": "float16"}, "dtype='float16'; expected a floating one of torch's, such as torch.bfloat16"),
+        ({"dtype": torch.int64}, "dtype=torch.int64; expected a floating one of torch's, such as torch.bfloat16"),
+        ({"device": "gpu"}, "device='gpu'; expected one of torch's, such as 'cuda' or 'cpu'"),
+        ({"device": 0.5}, "device=0.5; expected one of torch's, such as 'cuda' or 'cpu'"),
+        ({"map": {}}, "map= says what parts are called in the source of the weights; give weights= too"),
     ],
 )
 def test_bad_keyword_options(options: dict[str, Any], message: str, built: list[nn.Module]) -> None:

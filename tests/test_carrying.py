@@ -73,11 +73,32 @@ def test_a_half_precision_source_is_taken() -> None:
     assert torch.equal(model.layers1[0].weight, source.layers1[0].weight.float())
 
 
+def test_a_source_without_values_leaves_the_model_alone() -> None:
+    model = zoo.create("simple")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    source = {name: value.to("meta") if "layers3" in name else value + 1 for name, value in before.items()}
+    with pytest.raises(zoo.OptionError) as raised:
+        zoo.carry(model, source)
+    assert str(raised.value) == "'layers3.0.weight' in the source is on the meta device and has no values"
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_go_into_a_model() -> None:
+    with pytest.raises(zoo.OptionError) as raised:
+        zoo.carry("simple", {})  # type: ignore[arg-type]
+    assert str(raised.value) == "weights go into a live model, not 'simple'; zoo.create makes one from a spec"
+
+
 @pytest.mark.parametrize(
     ("weights", "device", "text"),
     [
         (3, None, "weights are a model, a state dict of tensors or the path of a file, not int"),
-        ({"a": 1}, None, "weights are a model, a state dict of tensors or the path of a file, not dict"),
+        ({"a": 1}, None, "weights: 'a' is of type int; expected tensors"),
+        (
+            {"state_dict": {}},
+            None,
+            "weights: 'state_dict' is of type dict; expected tensors; give what is inside, ...['state_dict']",
+        ),
         ({}, "meta", "a model on the meta device has no memory for weights; create it without device='meta'"),
     ],
 )

@@ -130,6 +130,22 @@ HAND_EDITS = [
     (lambda m: m.layers3[1].bias.requires_grad_(False), [("layers3.1.bias", "requires_grad", "True", "False")]),
     (lambda m: setattr(m.layers3[1], "forward", lambda x: x), [("layers3.1", "forward", "its class's", "its own")]),
     (lambda m: setattr(m.layers3[1], "bias", None), [("layers3.1", "bias", "[2]", "none")]),
+    (
+        lambda m: m.layers3._modules.update({"0": m.layers3._modules.pop("0")}),
+        [("layers3", "order", "0, 1", "1, 0")],
+    ),
+    (
+        lambda m: setattr(m.layers3[1], "__class__", type("Linear", (nn.Linear,), {"__module__": "mine"})),
+        [("layers3.1", "class", "torch.nn.modules.linear.Linear", "mine.Linear")],
+    ),
+    (
+        lambda m: m.layers3[1].register_forward_hook(torch.nn.functional.relu),
+        [("layers3.1", "forward hooks", "none", "relu")],
+    ),
+    (
+        lambda m: m.layers3[1].register_forward_pre_hook(torch.nn.functional.relu),
+        [("layers3.1", "forward hooks", "none", "relu")],
+    ),
 ]
 
 
@@ -138,6 +154,17 @@ def test_a_hand_made_edit_is_found(edit: object, expected: list[tuple[str, str, 
     model = zoo.create("simple+act(silu)")
     edit(model)  # type: ignore[operator]
     assert rows(zoo.verify(model)) == expected
+
+
+def test_a_hook_on_the_backward_is_no_difference() -> None:
+    model = zoo.create("simple")
+    model.layers3.register_full_backward_hook(lambda *_: None)  # type: ignore[union-attr]
+    assert not zoo.verify(model)
+
+
+def test_what_a_module_became_is_said() -> None:
+    found = zoo.diff("simple", "simple+freeze(layers3)")
+    assert ("layers3.0", "class", "BatchNorm1d", "BatchNorm1d with Held") in rows(found)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,14 @@ REFUSED = [
     ("resnet18(num_classes=True)", zoo.OptionError, "resnet18: num_classes is True (bool); expected a valid integer"),
     ("resnet18(drop_rate=nan)", zoo.OptionError, "resnet18: drop_rate is 'nan' (str); expected a valid number"),
     ("resnet18(drop_rat=0.1)", zoo.OptionError, "unexpected keyword argument 'drop_rat'"),
+    ("resnet18(block=x)", zoo.OptionError, "resnet18(block=x): AttributeError: 'str' object has no attribute"),
+    ("resnet18(norm_layer=x)", zoo.OptionError, "resnet18(norm_layer=x): KeyError: 'x'; resnet18(num_classes:"),
+    ("resnet18(norm_layer=BatchNorm2d(3))", zoo.OptionError, "resnet18(norm_layer=BatchNorm2d(3)): AssertionError"),
+    (
+        'local-dir:"/no/such/folder"',
+        zoo.UnknownNameError,
+        "local-dir:/no/such/folder: FileNotFoundError: Config file not found: /no/such/folder/config.json",
+    ),
     ("alexnet", zoo.UnknownNameError, "no arch 'alexnet'; did you mean 'torchvision/alexnet'"),
     ("torchvision/fcn_resnet50(foo=1)", zoo.OptionError, "fcn_resnet50 has no option 'foo'; its options: aux_loss"),
     (

@@ -691,6 +691,11 @@ def test_a_name_that_points_outside_is_not_needed_any_more(tmp_path: Path, path:
     assert zoo.spec_of(loaded) == zoo.spec_of(model)
     assert (loaded.num_classes, loaded.drop_rate) == (7, 0.1)
     assert zoo.load(path, drop_rate=0.3).drop_rate == 0.3
+    for live in (model, loaded):
+        assert not zoo.verify(live), "what the name points to isn't opened again"
+        assert str(zoo.spec_of(zoo.modify(live, "dropout(0.2)"))).endswith("+act(name=silu)+dropout(p=0.2)")
+        assert [change.flops for change in zoo.changes(zoo.modify(live, "append(tail=Linear(7, 2))"))][-1] == 28
+        assert zoo.summary(live).modules["fc"].parameters == 1799
 
 
 def test_a_prefix_without_a_recipe_can_not_be_saved(path: Path) -> None:

@@ -240,6 +240,26 @@ def test_an_unknown_base_prints_and_parses_but_cannot_be_built() -> None:
         zoo.create(spec)
 
 
+@pytest.mark.parametrize("text", ["dropout(0.2)", "simple", "resnet18+dropout(0.2)", "simple(in_features=8)+act(silu)"])
+def test_an_arch_in_a_parsed_spec_is_not_passed_over(text: str) -> None:
+    model = zoo.create("simple")
+    spec = zoo.parse(text)
+    with pytest.raises(zoo.OptionError) as raised:
+        zoo.modify(model, spec)
+    assert str(raised.value) == (
+        f"modify takes modifiers, such as 'dropout(0.2)+act(silu)'; '{spec}' is a whole spec, of the arch "
+        f"'{spec.base}', and this model's is 'simple'"
+    )
+
+
+def test_a_class_of_any_name_has_a_spec_that_reads_back() -> None:
+    for name in ("Réseau", "Net[int]", "My+Net(1)", "1st"):
+        made = type(name, (nn.Sequential,), {})
+        spec = zoo.spec_of(zoo.modify(made(nn.ReLU()), "act(silu)"))
+        assert zoo.parse(str(spec)) == spec
+        assert zoo.parse(str(spec)).arch == spec.arch
+
+
 def test_modify_takes_a_parsed_spec() -> None:
     model = zoo.modify(MyNet(), zoo.spec_of(zoo.modify(MyNet(), "act(silu)+bn(eps=0.1)")))
     assert str(zoo.spec_of(model)) == "?MyNet+act(name=silu)+bn(eps=0.1)"

@@ -14,6 +14,7 @@ import zoo_modifiers as zoo_modifiers_plugin
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
 
 import zoo
 from zoo.registry import Registry
@@ -393,6 +394,17 @@ def test_names_in_the_groups_follow() -> None:
     assert optimizer.param_groups[0]["param_names"] == held(optimizer, model)[0]
     zoo.modify(model, "append(tail=Linear(10, 2))", optimizer=optimizer, group={"lr": 0.5})
     assert [group["param_names"] for group in optimizer.param_groups] == held(optimizer, model)
+
+
+def test_a_new_group_goes_along_with_a_scheduler() -> None:
+    """One that reads its own numbers out of every group, such as the rate that it starts from."""
+    model = zoo.create(SPEC)
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    scheduler = OneCycleLR(optimizer, max_lr=0.1, total_steps=10)
+    zoo.modify(model, "append(tail=Linear(10, 2))", optimizer=optimizer, group={"lr": 0.5})
+    assert optimizer.param_groups[1]["initial_lr"] == 0.5
+    optimizer.step()
+    scheduler.step()
 
 
 # --- refused, and then nothing has happened ----------------------------------------------------------------------

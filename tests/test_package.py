@@ -67,6 +67,7 @@ ORDER = [
     "filling",
     "resuming",
     "checkpoint",
+    "comparing",
     "differences",
     "tables",
     "summaries",

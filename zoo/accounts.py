@@ -13,8 +13,8 @@ from .blueprint import Blueprint, device_of, sample_input
 from .errors import OptionError, ZooError
 from .factory import blueprint_of
 from .flops import flops_by_path
-from .info import Change, Changes, changes_of, info_of
-from .planning import Plan, plan_of
+from .info import Change, Changes, Info, changes_of, info_of
+from .planning import Plan, known_plan
 from .record import Snapshot
 from .registry import Registry, default_registry
 from .walker import places
@@ -22,8 +22,6 @@ from .wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from .spec import Spec
 
 
 def changes(model: nn.Module, *, registry: Registry | None = None) -> Changes:
@@ -40,7 +38,7 @@ def changes(model: nn.Module, *, registry: Registry | None = None) -> Changes:
     if info.obstacle or info.spec.arch.name.startswith("?"):
         return found
     try:
-        counted = _counted(info.spec, registry or default_registry())
+        counted = _counted(info, registry or default_registry())
     except ZooError:  # a plugin is gone, or does other things by now
         return found
     if [_place(change) for change in counted] != [_place(change) for change in found]:
@@ -52,9 +50,9 @@ def _place(change: Change) -> tuple[str, str, str]:
     return change.part, change.path, change.what
 
 
-def _counted(spec: Spec, registry: Registry) -> tuple[Change, ...]:
+def _counted(info: Info, registry: Registry) -> tuple[Change, ...]:
     """The changes that a spec makes, each with its FLOPs: from the blueprint's memory if they were asked for before."""
-    plan = plan_of(spec, registry)
+    spec, plan = info.spec, known_plan(info, registry)
     with registry.lock:
         blueprint = blueprint_of(plan, registry)
         if str(spec) not in blueprint.counted:

@@ -87,7 +87,9 @@ def introduce(arch: Arch, model: nn.Module, spec: Spec, obstacle: str = "") -> n
     """A freshly built arch with what the zoo knows of it attached."""
     sites = arch.sites(model) if callable(arch.sites) else arch.sites
     normal = {name: (paths,) if isinstance(paths, str) else tuple(paths) for name, paths in sites.items()}
-    attach(model, Info(spec, normal, arch.width(model) if arch.width else None, obstacle=obstacle))
+    width = arch.width(model) if arch.width else None
+    recipe = arch.recipe(model) if arch.recipe and spec.arch.source is not None else None
+    attach(model, Info(spec, normal, width, obstacle=obstacle, recipe=recipe))
     return model
 
 

@@ -44,7 +44,7 @@ class Report:
         lines = [f"{len(self.matched)} weights matched"]
         lines += _listed("missing from the source", self.missing)
         lines += _listed("unexpected in the source", self.unexpected)
-        lines += _listed("of another shape", [f"{n} (wants {a}, found {b})" for n, a, b in self.reshaped])
+        lines += _listed("of another shape or kind", [f"{n} (wants {a}, found {b})" for n, a, b in self.reshaped])
         return "\n  ".join(lines)
 
 
@@ -82,9 +82,13 @@ def contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
             yield contents_of(file)
         return
     found = unwrapped(source).state_dict() if isinstance(source, nn.Module) else source
-    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+    if not isinstance(found, Mapping):
         met = type(source).__name__
         raise OptionError(f"weights are a model, a state dict of tensors or the path of a file, not {met}")
+    if odd := [key for key, tensor in found.items() if not isinstance(tensor, Tensor)]:
+        inside = f"; give what is inside, ...[{odd[0]!r}]" if isinstance(found[odd[0]], Mapping) else ""
+        met = type(found[odd[0]]).__name__
+        raise OptionError(f"weights: {quoted(str(odd[0]))} is of type {met}; expected tensors{inside}")
     yield found, found.__getitem__
 
 
@@ -115,6 +119,8 @@ def carry_from(
 ) -> Report:
     """`carry` out of opened contents."""
     model = unwrapped(model)
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"weights go into a live model, not {model!r}; zoo.create makes one from a spec")
     old_names = renamed(found, map or {})
     targets = model.state_dict(keep_vars=True)
     if any(tensor.is_meta for tensor in targets.values()):
@@ -125,6 +131,8 @@ def carry_from(
     for name in report.matched:
         _check_writable(name, targets[name])
     values = {name: value(old_names[name]) for name in report.matched}  # read before the first is written
+    if empty := [name for name, tensor in values.items() if tensor.is_meta]:
+        raise OptionError(f"{quoted(old_names[empty[0]])} in the source is on the meta device and has no values")
     with torch.no_grad():
         for name, tensor in values.items():
             targets[name].copy_(tensor)

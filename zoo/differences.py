@@ -6,67 +6,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .accounts import own_flops
 from .blueprint import sample_input
 from .checkpoint import differs, load
+from .comparing import Difference, compared
 from .errors import OptionError, ZooError
-from .factory import create, spec_of
+from .factory import create, spec_of, twin_of
 from .flops import flops_by_path
 from .headers import is_file
-from .info import KEY, info_of
+from .info import info_of
 from .manifest import RESERVED, read
-from .mixins import parts_of
-from .planning import plan_of
-from .record import brief
+from .planning import known_plan
 from .registry import Registry, default_registry
 from .spec import Spec
-from .states import ModuleState, same
 from .trees import Branch, as_html, as_rich, as_text, capped, counted, fold, row
-from .walker import places
 from .wrappers import unwrapped
 
 if TYPE_CHECKING:
     from rich.tree import Tree
     from torch import nn
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One place where two models differ. `what`: `only in a`, `only in b`, `class`, the name of an option, a shape.
-
-    parameters, flops: how many more (or less) `b` has at this place, where that is what differs; flops are those of one
-    sample input, and None if unknown.
-    """
-
-    path: str
-    what: str
-    before: str = ""
-    after: str = ""
-    parameters: int = 0
-    flops: int | None = None
-
-    def __str__(self) -> str:
-        return row([self.path], self.words + self.counts).text
-
-    @property
-    def words(self) -> str:
-        """The difference without its place and its counts."""
-        if self.what == "class":
-            return f"{self.before} → {self.after}"
-        if self.what.startswith("only"):
-            return f"{self.before or self.after}, {self.what}"
-        return f"{self.what} {self.before} → {self.after}"
-
-    @property
-    def counts(self) -> str:
-        return counted(max(self.parameters, 0), max(-self.parameters, 0), self.flops)
 
 
 @dataclass(frozen=True)
@@ -136,12 +100,13 @@ class _Resolved:
 
 
 def diff(a: Any, b: Any, *, registry: Registry | None = None) -> Differences:
-    """What differs between two specs or models, in structure, options and shapes; weights are not compared.
+    """What differs between two specs or models: structure, options, shapes, forward hooks, what is trained.
 
+    Weights are not compared, nor where a model is: device, dtype, train or eval mode.
     FLOPs are counted on the meta device, for one sample input of the arch, where the zoo knows the arch.
     """
     one, two = _resolved(a, registry), _resolved(b, registry)
-    return Differences.of(_differences(one, two), one.side, two.side)
+    return Differences.of(compared(one.model, two.model, (one.flops, two.flops)), one.side, two.side)
 
 
 def verify(model: nn.Module | str | os.PathLike[str], *, registry: Registry | None = None) -> Differences:
@@ -156,7 +121,8 @@ def verify(model: nn.Module | str | os.PathLike[str], *, registry: Registry | No
     if info is not None and (info.obstacle or spec.arch.name.startswith("?")):
         why = info.obstacle or f"'{spec.arch.name}' is an arch that the zoo doesn't know"
         raise ZooError(f"'{spec}' can't be rebuilt, so there is nothing to hold the model against: {why}")
-    found = diff(create(spec, device="meta", registry=registry), model, registry=registry)
+    assert info is not None
+    found = diff(twin_of(info, registry or default_registry()), model, registry=registry)
     return Differences.of(found, replace(found.a, name=str(spec)), replace(found.b, name="the model"))
 
 
@@ -190,111 +156,7 @@ def _flops(model: nn.Module, registry: Registry) -> Mapping[str, int]:
     if info is None or info.spec.arch.name.startswith("?"):
         return {}
     try:
-        sample = sample_input(model, plan_of(info.spec.base, registry).arch.sample, batch=1)
+        sample = sample_input(model, known_plan(info, registry, info.spec.base).arch.sample, batch=1)
         return flops_by_path(model, sample) if sample else {}
     except Exception:  # a model that was edited by hand may fail in any way, and still be compared
         return {}
-
-
-def _differences(a: _Resolved, b: _Resolved) -> Iterator[Difference]:
-    """Places in the order of `a`, then what only `b` has; nothing below a place that only one has."""
-    one, two = dict(places(a.model)), dict(places(b.model))
-    known = bool(a.flops and b.flops)
-    own = own_flops(a.model, a.flops), own_flops(b.model, b.flops)
-    lone: list[str] = []
-    for path in dict.fromkeys([*one, *two]):
-        if any(path.startswith(f"{top}.") for top in lone):
-            continue
-        if path in one and path in two:
-            found = list(_at_place(path, one[path], two[path]))
-            more = own[1][path] - own[0][path]
-            # It belongs to the first shape that differs, if any does.
-            heaviest = max(range(len(found)), key=lambda i: abs(found[i].parameters), default=None)
-            yield from (replace(d, flops=more * (i == heaviest) if known else None) for i, d in enumerate(found))
-            continue
-        lone.append(path)
-        module, sign, what = (one[path], -1, "only in a") if path in one else (two[path], 1, "only in b")
-        flops = sign * (a.flops if path in one else b.flops).get(path, 0) if known else None
-        size = sign * sum(p.numel() for p in module.parameters())
-        texts = ("", brief(module)) if path in two else (brief(module), "")
-        yield Difference(path, what, *texts, parameters=size, flops=flops)
-    yield from _ties(a.model, b.model)
-
-
-def _ties(a: nn.Module, b: nn.Module) -> Iterator[Difference]:
-    """Parameters and buffers of both that are one tensor in one model and several in the other."""
-    sides = [
-        {f"{path}.{name}".lstrip("."): id(t) for path, m in places(model) for name, t in _tensors(m)}
-        for model in (a, b)
-    ]
-    common = [name for name in sides[0] if name in sides[1]]
-    first: list[dict[int, str]] = [{}, {}]
-    for name in common:
-        before, after = (seen.setdefault(side[name], name) for seen, side in zip(first, sides, strict=True))
-        if before != after:
-            texts = ["nothing" if other == name else other for other in (before, after)]
-            yield Difference(name, "tied to", texts[0], texts[1])
-
-
-def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return [(name, t) for name, t in [*module._parameters.items(), *module._buffers.items()] if t is not None]
-
-
-def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
-    kinds = [(base.__name__, tuple(m.__name__ for m in mixins)) for base, mixins in (parts_of(type(m)) for m in (a, b))]
-    if kinds[0] != kinds[1]:
-        leaf = not a._modules and not b._modules
-        before, after = (brief(m) if leaf else _kind(kind) for m, kind in zip((a, b), kinds, strict=True))
-        another = kinds[0][0] != kinds[1][0]
-        yield Difference(path, "class", before, after, parameters=_own_size(b) - _own_size(a) if another else 0)
-        if another:
-            return
-    one, two = ModuleState.of(a), ModuleState.of(b)
-    was, now = _options(one.config()), _options(two.config())
-    for key in dict.fromkeys([*was, *now]):
-        if kinds[0] != kinds[1] and key.startswith("zoo_"):
-            continue  # the state of what it became
-        if key not in was or key not in now or not same(was[key], now[key]):
-            yield Difference(path, key, repr(was.get(key, "unset")), repr(now.get(key, "unset")))
-    yield from _by_hand(path, one, two)
-    for name in dict.fromkeys([*one.tensors, *two.tensors]):
-        shapes = [list(state.tensors[name].shape) if name in state.tensors else None for state in (one, two)]
-        if shapes[0] != shapes[1]:
-            before, after = ("none" if shape is None else str(shape) for shape in shapes)
-            sizes = [
-                prod(shape or [0]) if name in m._parameters else 0 for shape, m in zip(shapes, (a, b), strict=True)
-            ]
-            yield Difference(path, name, before, after, parameters=sizes[1] - sizes[0])
-
-
-def _by_hand(path: str, a: ModuleState, b: ModuleState) -> Iterator[Difference]:
-    """What changes a model and shows in no option and no shape: a forward of the instance's own, what is trained."""
-    before, after = ("its own" if "forward" in state.attributes else "its class's" for state in (a, b))
-    if before != after:
-        yield Difference(path, "forward", before, after)
-    for name, tensor in a.tensors.items():
-        other = b.tensors.get(name)
-        if other and tensor.requires_grad != other.requires_grad:
-            at = f"{path}.{name}".lstrip(".")
-            yield Difference(at, "requires_grad", str(tensor.requires_grad), str(other.requires_grad))
-
-
-def _own_size(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters(recurse=False))
-
-
-def _kind(kind: tuple[str, tuple[str, ...]]) -> str:
-    base, mixins = kind
-    return f"{base} with {', '.join(mixins)}" if mixins else base
-
-
-def _options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that say something: plain values. Functions and objects of two builds are never the same."""
-    plain = (int, float, str, bool, type(None), list, tuple)
-    return {k: v for k, v in config.items() if isinstance(v, plain) and k != KEY and not _has_objects(v)}
-
-
-def _has_objects(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return any(map(_has_objects, value))
-    return not isinstance(value, (int, float, str, bool, type(None)))

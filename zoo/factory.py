@@ -7,6 +7,7 @@ signatures, and the whole chain of modifiers on the arch's blueprint on the meta
 from __future__ import annotations
 
 import copy as copying
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -24,7 +25,7 @@ from .info import Changes, Info, changes_of, info_of, outline_of, sealed
 from .mixins import parts_of
 from .optimizers import Saved, as_list, follow, frozen, named
 from .options import called
-from .planning import Plan, archs_word, plan_of, sources_of, steps_of
+from .planning import Plan, archs_word, known_plan, plan_of, sources_of, steps_of
 from .record import Snapshot
 from .registry import Registry, default_registry
 from .shapes import misfit, run_through
@@ -65,17 +66,14 @@ def create(
     Raises SpecError, UnknownNameError, OptionError, NotApplicableError or NoEffectError before anything is built.
     """
     registry = registry or default_registry()
+    device = _target(device, dtype)
+    if weights is None and map is not None:
+        raise OptionError("map= says what parts are called in the source of the weights; give weights= too")
     reserved = {k: arch_options.pop(k) for k in RESERVED if k in arch_options} | {"pretrained": pretrained}
     plan = plan_of(parse(spec), registry, arch_options)
     sources = sources_of(plan.arch, reserved)
-    with registry.lock:
-        trace = _rehearse(plan, registry) if plan.steps else None
-        meta = device is not None and torch.device(device).type == "meta"
-        model = _build(plan, sources, "meta" if meta else None if device is None else "cpu")
-        introduce(plan.arch, model, plan.spec.base, plan.obstacle)
-        if plan.steps:
-            model = apply_steps(model, plan.steps, plan.spec, trace)
-        sealed(model)
+    meta = device is not None and device.type == "meta"
+    model = _made(plan, registry, "meta" if meta else None if device is None else "cpu", sources)
     if weights is not None:
         report = carry(model, weights, strict=strict, map=map)
         if not report.exact:
@@ -84,6 +82,31 @@ def create(
         model = model.to(device=device, dtype=dtype)
     tell(registry, model, plan.spec)
     return model
+
+
+def twin_of(info: Info, registry: Registry) -> nn.Module:
+    """The variant that a live model's spec names, on the meta device."""
+    return _made(known_plan(info, registry), registry, "meta", {})
+
+
+def _made(plan: Plan, registry: Registry, device: str | None, sources: Mapping[str, Any]) -> nn.Module:
+    with registry.lock:
+        trace = _rehearse(plan, registry) if plan.steps else None
+        model = _build(plan, sources, device)
+        introduce(plan.arch, model, plan.spec.base, plan.obstacle)
+        if plan.steps:
+            model = apply_steps(model, plan.steps, plan.spec, trace)
+        return sealed(model)
+
+
+def _target(device: Any, dtype: Any) -> torch.device | None:
+    """The device, checked as far as can be said before anything is built, and the dtype with it."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise OptionError(f"dtype={dtype!r}; expected a floating one of torch's, such as torch.bfloat16")
+    try:
+        return None if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise OptionError(f"device={device!r}; expected one of torch's, such as 'cuda' or 'cpu'") from error
 
 
 def modify(
@@ -103,7 +126,7 @@ def modify(
     optimizer: one or several that train the model. New parameters join the group of their neighbours, or `group`: the
         index of a group of the first optimizer, or the options of a new one. Removed ones leave, and the state of all
         others stays.
-    copy: leave the original alone.
+    copy: leave the original alone; what comes back is a copy of the bare model, without wrappers around it.
 
     Returns the model; it is a new object only where the root itself was replaced. When anything raises, model and
     optimizers are as they were before the call.
@@ -114,7 +137,7 @@ def modify(
         raise OptionError(f"modify takes a live model, not {type(model).__name__}; zoo.create makes one from a spec")
     refuse_sharded(model)
     info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
-    calls = mods.parts if isinstance(mods, Spec) else read_mods(mods)
+    calls = _parts(mods, info.spec) if isinstance(mods, Spec) else read_mods(mods)
     steps = steps_of(calls, registry, "+".join(map(str, calls)))
     spec = info.spec + [step.bound.call for step in steps]
     optimizers = as_list(optimizer)
@@ -145,6 +168,16 @@ def modify(
     return given if result is model else result
 
 
+def _parts(mods: Spec, known: Spec) -> tuple[Call, ...]:
+    """The modifiers of a parsed spec, which has an arch too: it must be the model's, and isn't passed over."""
+    if not mods.parts or mods.base != known.base:
+        raise OptionError(
+            f"modify takes modifiers, such as 'dropout(0.2)+act(silu)'; '{mods}' is a whole spec, of the arch "
+            f"'{mods.base}', and this model's is '{known.base}'"
+        )
+    return mods.parts
+
+
 def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None, known: int) -> None:
     """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
     done = changes_of(result)[known:]
@@ -169,10 +202,9 @@ def arch_of(model: nn.Module, registry: Registry | None = None) -> Arch | None:
     if info is None or info.spec.arch.name.startswith("?"):
         return None
     try:
-        found = (registry or default_registry()).base(info.spec.arch).value
+        return known_plan(info, registry or default_registry(), info.spec.base).arch
     except ZooError:
         return None
-    return found if isinstance(found, Arch) else None
 
 
 def spec_of(model: nn.Module) -> Spec:
@@ -185,7 +217,7 @@ def spec_of(model: nn.Module) -> Spec:
 
 def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
     """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
-    with archs_word(plan), torch.device(device) if device else nullcontext():
+    with archs_word(plan, any(sources.values())), torch.device(device) if device else nullcontext():
         return called(plan.arch.build, {**plan.options, **sources})  # type: ignore[no-any-return]
 
 
@@ -235,10 +267,11 @@ def _known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
     if info.obstacle or info.spec.arch.name.startswith("?"):
         return None
     try:
-        return blueprint_of(plan_of(info.spec.base, registry), registry)
+        return blueprint_of(known_plan(info, registry, info.spec.base), registry)
     except ZooError:  # its plugin is gone: the model still is a model
         return None
 
 
 def _base_name(model: nn.Module) -> str:
-    return parts_of(type(model))[0].__name__
+    """The name of a model's class, as a spec may hold it."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", parts_of(type(model))[0].__name__)

@@ -125,7 +125,9 @@ def _explain(text: str, error: UnexpectedInput) -> SpecError:
         if met in "\"'":
             return _pointed(text, at, f"a quote that isn't closed, or a backslash before anything but {met} or \\")
         if met.isdigit() or (met == "-" and text[at + 1 : at + 2].isdigit()):
-            return _pointed(text, at, 'a word that starts with a digit; put it in quotes, as in "1x"')
+            if "STRING" not in names:
+                return _pointed(text, at, f"a name doesn't start with a digit{expected}")
+            return _pointed(text, at, 'neither a number nor a word, which starts with a letter; quote it, as in "1x"')
         shown = f"'{met}'" if met.isprintable() else f"U+{ord(met):04X}"
         return _pointed(text, at, f"unexpected {shown}{expected}")
     token = error.token if isinstance(error, UnexpectedToken) else ""

@@ -93,7 +93,9 @@ def _style(what: str) -> str:
 class Info:
     """Where a model came from. `obstacle` says why it can't be rebuilt from its spec, if it can't.
 
-    `outline` is that of its weights when the zoo last had it in hand: another one says that someone else edited it.
+    `recipe` is how its arch is built where the name points outside (`local-dir:…`), so that nothing there is opened
+    again. `outline` is that of its weights when the zoo last had it in hand: another one says that someone else edited
+    it.
     """
 
     spec: Spec
@@ -102,6 +104,7 @@ class Info:
     changes: tuple[Change, ...] = ()
     obstacle: str = ""
     outline: str = ""
+    recipe: str | None = None
 
 
 def info_of(model: Any) -> Info | None:

@@ -117,8 +117,13 @@ def _chosen(optimizer: Optimizer, group: int | Mapping[str, Any]) -> Group:
     unknown = [key for key in group if key not in optimizer.defaults]
     if unknown:
         raise OptionError(f"group: {type(optimizer).__name__} has no option '{unknown[0]}'")
-    made = {**optimizer.defaults, **group, "params": []}
-    if "param_names" in optimizer.param_groups[0]:
+    first = optimizer.param_groups[0]
+    # What is no option of the optimizer's is what schedulers keep in each group, and miss in one without.
+    kept = {key: value for key, value in first.items() if key not in ("params", "param_names")}
+    made = {**kept, **optimizer.defaults, **group, "params": []}
+    if "initial_lr" in first:
+        made["initial_lr"] = made["lr"]
+    if "param_names" in first:
         made["param_names"] = []
     optimizer.param_groups.append(made)
     return made

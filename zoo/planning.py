@@ -10,7 +10,9 @@ from typing import Any
 
 from .apply import Step
 from .declare import Arch
-from .errors import OptionError, PluginError, ZooError, located
+from .errors import OptionError, PluginError, UnknownNameError, ZooError, located, printable
+from .flops import needs_memory
+from .info import Info
 from .names import Owned
 from .options import bind, check, from_keywords, no_option, options_of, signature
 from .registry import Registry
@@ -54,6 +56,13 @@ def plan_of(
     canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
     obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
     return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle)
+
+
+def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:
+    """The plan of a live model's own spec, or of another one of its arch. Follows no prefix where there is a recipe."""
+    call = info.spec.arch
+    arch = None if info.recipe is None else registry.rebuilt(call.name, info.recipe)
+    return plan_of(spec or info.spec, registry, arch=arch)
 
 
 def _variant_plan(
@@ -103,11 +112,23 @@ def sources_of(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def archs_word(plan: Plan) -> Iterator[None]:
-    """The arch's own word on an option that its signature hides behind **options."""
+def archs_word(plan: Plan, fetched: bool = False) -> Iterator[None]:
+    """The arch's own word on what the spec says of it: an option that its signature hides, a place that isn't there.
+
+    fetched: weights are on the way too, and then anything but a wrong argument may be the fault of theirs.
+    """
     try:
         yield
-    except TypeError as error:
-        if "argument" not in str(error) or not plan.options:
+    except ZooError:
+        raise
+    except Exception as error:
+        argument = isinstance(error, TypeError) and "argument" in str(error)
+        call = plan.spec.arch
+        if not (call.args or call.source is not None or plan.obstacle) or needs_memory(error):
             raise
-        raise OptionError(f"{plan.spec.arch}: {error}; {signature(plan.arch.name, plan.arch.build)}") from error
+        if fetched and not argument:
+            raise
+        said = f"{call}: " + (str(error) if argument else f"{type(error).__name__}: {error}")
+        if call.source is not None and not argument:
+            raise UnknownNameError(printable(said)) from error
+        raise OptionError(f"{printable(said)}; {signature(plan.arch.name, plan.arch.build)}") from error

@@ -187,7 +187,7 @@ def _recipe(found: Owned[Any], info: Info, model: nn.Module) -> str | None:
             f"'{call}' points outside of the file, and {found.plugin.distribution} gives no recipe to build it without "
             "that; keep the weights alone: safetensors.torch.save_model(model, path)"
         )
-    return arch.recipe(model)
+    return arch.recipe(model) if info.recipe is None else info.recipe
 
 
 def _versions(model: nn.Module) -> dict[str, str]:

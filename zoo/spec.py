@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .errors import UnknownNameError
+from .errors import SpecError, UnknownNameError
 from .values import Call
 
 
@@ -38,7 +38,11 @@ class Spec:
         """The spec with more parts behind its own: `spec + "dropout(0.2)+act(silu)"`."""
         from .grammar import read_mods  # here, since the parser takes 30 ms and a listing parses nothing
 
-        more = read_mods(mods) if isinstance(mods, str) else (mods,) if isinstance(mods, Call) else tuple(mods)
+        if isinstance(mods, str):
+            return replace(self, parts=self.parts + read_mods(mods))
+        more = (mods,) if isinstance(mods, Call) or not isinstance(mods, Iterable) else tuple(mods)
+        if odd := [part for part in more if not isinstance(part, Call)]:
+            raise SpecError(f"what comes behind a spec are modifiers, such as 'dropout(0.2)', not {odd[0]!r}")
         return replace(self, parts=self.parts + more)
 
     def __str__(self) -> str:
