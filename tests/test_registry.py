@@ -244,6 +244,15 @@ def test_a_named_variant_cannot_take_over_an_arch(name: str) -> None:
     assert [v.name for v in zoo.list_variants(registry=registry)] == [f"acme/{name}"]
 
 
+def test_an_error_inside_a_variant_says_which_one() -> None:
+    variants = {"dead": "nosucharch", "odd": "simple+dropout(9)"}
+    registry = registry_with(module_of("acme", zoo_variants=variants))
+    for name, text in variants.items():
+        with pytest.raises(zoo.ZooError) as raised:
+            zoo.create(f"{name}+act(silu)", registry=registry)
+        assert str(raised.value).endswith(f"\n  in the variant '{name}' of acme, '{text}'")
+
+
 def test_a_variant_of_itself_is_an_error_and_no_endless_loop() -> None:
     registry = registry_with(module_of("acme", zoo_variants={"a": "b+dropout", "b": "a+dropout", "c": "c"}))
     for name in ("a", "c"):

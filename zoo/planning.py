@@ -44,7 +44,7 @@ def plan_of(
     """Look up every name of a spec and check every option. Builds nothing. `arch`: what its first part stands for."""
     found: Owned[Any] = arch or registry.base(spec.arch)
     if isinstance(found.value, Spec):
-        return _variant_plan(spec, found.name, found.value, registry, options, seen)
+        return _variant_plan(spec, found, registry, options, seen)
     call, rest = from_keywords(spec.arch, options or {})
     place = f"the arch of '{spec}'"
     try:
@@ -66,14 +66,19 @@ def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan
 
 
 def _variant_plan(
-    spec: Spec, name: str, variant: Spec, registry: Registry, options: Mapping[str, Any] | None, seen: tuple[str, ...]
+    spec: Spec, found: Owned[Spec], registry: Registry, options: Mapping[str, Any] | None, seen: tuple[str, ...]
 ) -> Plan:
     """The plan of a named variant, with more parts behind it."""
+    name, variant = found.name, found.value
     if spec.arch.args:
         raise OptionError(f"'{name}' is a variant, '{variant}', and takes no options")
     if name in seen:
         raise PluginError(f"the variant '{name}' refers to itself: {' → '.join((*seen, name))}")
-    return plan_of(variant + spec.parts, registry, options, (*seen, name))
+    try:
+        return plan_of(variant + spec.parts, registry, options, (*seen, name))
+    except ZooError as error:
+        vars(error).pop("_located", None)
+        raise located(error, f"the variant '{name}' of {found.owner}, '{variant}'") from None
 
 
 def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None:
