@@ -694,8 +694,8 @@ def test_a_name_that_points_outside_is_not_needed_any_more(tmp_path: Path, path:
     for live in (model, loaded):
         assert not zoo.verify(live), "what the name points to isn't opened again"
         assert str(zoo.spec_of(zoo.modify(live, "dropout(0.2)"))).endswith("+act(name=silu)+dropout(p=0.2)")
-        assert [change.flops for change in zoo.changes(zoo.modify(live, "append(tail=Linear(7, 2))"))][-1] == 28
-        assert zoo.summary(live).modules["fc"].parameters == 1799
+        assert sum(change.flops for change in zoo.changes(zoo.modify(live, "append(tail=Linear(7, 2))"))) == 28
+        assert zoo.summary(live).modules["fc"].parameters == 96 * 7 + 7
 
 
 def test_a_prefix_without_a_recipe_can_not_be_saved(path: Path) -> None:
@@ -759,7 +759,7 @@ def test_convert_makes_a_file_of_the_zoo(tmp_path: Path, path: Path) -> None:
     assert torch.equal(run(zoo.load(path), x), run(model, x))
     code, output = command("convert", old, path, "test_resnet")
     assert code == 1
-    assert "of another shape: fc.weight (wants float32[1000, " in output
+    assert "of another shape or kind: fc.weight (wants float32[1000, " in output
 
 
 def test_convert_runs_nothing(tmp_path: Path, path: Path) -> None:

@@ -291,7 +291,7 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "more than there is memory for": (
         arch("mlp(in_features=9000000000000000, hidden=(9000000000000000,))"),
-        "can't be built here: ",
+        "mlp(in_features=9000000000000000, hidden=(9000000000000000,)): RuntimeError: ",
     ),
 }
 
