@@ -41,7 +41,7 @@ def refuse_mixin(module: nn.Module, path: str, mixin: type) -> None:
     if isinstance(module, torch.jit.ScriptModule):
         raise NotApplicableError(f"{named(path, module)} was scripted; modify the module that it was made of first")
     if isinstance(module, LazyModuleMixin):
-        later: Any = module.cls_to_become
+        later: Any = module.cls_to_become  # torch sets this class itself, whatever the module has become by then
         if later is not None or module.has_uninitialized_params():
             into = f", which makes it a {later.__name__} and would lose this" if later else ""
             raise NotApplicableError(

@@ -46,7 +46,9 @@ class TensorState:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TensorState):
             return NotImplemented
-        return self.tensor is other.tensor and self._facts() == other._facts() and same(self.hooks(), other.hooks())
+        if self.tensor is not other.tensor or self._facts() != other._facts():
+            return False
+        return not (self.kept or other.kept) or same(self.hooks(), other.hooks())
 
     def hooks(self) -> dict[int, Any]:
         return {key: hook for _, copy in self.kept.values() for key, hook in copy.items()}
