@@ -545,6 +545,48 @@ CALLS: list[tuple[str, Callable[[nn.Module], Any], type[zoo.ZooError], str]] = [
         f"{_TERM} 0; write 'head', 'layer4*' or 'Linear'",
     ),
     (
+        "select in a spec",
+        lambda m: zoo.select("resnet18", "head"),
+        zoo.OptionError,
+        "select takes a live model, not 'resnet18'; zoo.create makes one from a spec",
+    ),
+    (
+        "a kind that is a text",
+        lambda m: zoo.select(m, kind="Conv2d"),
+        zoo.OptionError,
+        "kind is a class, several as a tuple, or a test of a module, such as nn.Conv2d, not 'Conv2d'; "
+        "the name of a class goes in front, as in zoo.select(model, 'Conv2d')",
+    ),
+    (
+        "kinds that are texts",
+        lambda m: zoo.select(m, "*", ("Conv2d", nn.Linear)),
+        zoo.OptionError,
+        "kind is a class, several as a tuple, or a test of a module, such as nn.Conv2d, not "
+        "('Conv2d', <class 'torch.nn.modules.linear.Linear'>); "
+        "the name of a class goes in front, as in zoo.select(model, 'Conv2d')",
+    ),
+    (
+        "a kind that is a layer",
+        lambda m: zoo.select(m, kind=nn.ReLU()),
+        zoo.OptionError,
+        "kind is a class, several as a tuple, or a test of a module, such as nn.Conv2d, not ReLU(); "
+        "the name of a class goes in front, as in zoo.select(model, 'Conv2d')",
+    ),
+    *(
+        (
+            f"exclusions that leave nothing: {part}",
+            lambda m, part=part: zoo.modify(m, part),
+            zoo.NoEffectError,
+            f"the exclusions leave nothing of at={shown}; exclude less\n  in part 1, {part!r}, of {part!r}",
+        )
+        for part, shown in [
+            ("switch([Linear, !Linear], a=ReLU(), b=ReLU())", "[Linear, !Linear]"),
+            ("heads(at=[Linear, !Linear], a=3)", "[Linear, !Linear]"),
+            ("act(silu, [ReLU, !ReLU])", "[ReLU, !ReLU]"),
+            ("freeze(!*)", "!*"),
+        ]
+    ),
+    (
         "replace by a class",
         lambda m: zoo.replace(m, "1", nn.GELU),
         zoo.OptionError,

@@ -658,7 +658,7 @@ LEARNING_REFUSALS = [
     ("simple+reinit(Linear, std=1)", zoo.OptionError, "reinit: options belong to a scheme, as in reinit(Linear, "),
     ("simple+reinit(Linear, normal, generator=1)", zoo.OptionError, "reinit: normal has no option 'generator'; its "),
     ("simple+reinit('*', orthogonal)", zoo.OptionError, "reinit: orthogonal can't fill 'layers3.0.weight' [70]: "),
-    ("vit_tiny_patch16_224(depth=1)+reinit('*')", zoo.NotApplicableError, "'' (VisionTransformer) doesn't say how "),
+    ("vit_tiny_patch16_224(depth=1)+reinit('*')", zoo.NotApplicableError, "the model itself (VisionTransformer) "),
     ("simple+freeze(ReLU)", zoo.NoEffectError, "at=ReLU matches 'layers1.1' (ReLU), which holds nothing to change"),
     ("simple+unfreeze(nowhere)", zoo.NoEffectError, "at=nowhere matches nothing in this Simple; sites: stem, head; "),
 ]

@@ -507,7 +507,7 @@ OPTION, NOWHERE, NOTHING = zoo.OptionError, zoo.NoEffectError, zoo.NotApplicable
         ("simple+act(load_state_dict_from_url)", OPTION, "act: no activation 'load_state_dict_from_url'; the names: "),
         ("simple+act(silu, at=nowhere)", NOWHERE, "at=nowhere matches nothing in this Simple; sites: stem, head; "),
         ("simple+act(silu, at=head)", NOWHERE, "at=head matches 'layers3' (Sequential), which holds nothing to "),
-        ("mlp+act(silu, at=[!ReLU])", NOTHING, "this MLP has no activation "),
+        ("mlp+act(silu, at=[!ReLU])", zoo.NoEffectError, "the exclusions leave nothing of at=!ReLU; exclude less"),
         ("simple+bn", OPTION, "bn needs eps or momentum, as in bn(eps=1e-4)"),
         ("simple+bn(eps=-1e-3)", OPTION, "bn: eps is -0.001 (float); expected greater than or equal to 0; its "),
         ("simple+bn(eps=small)", OPTION, "bn: eps is 'small' (str); expected a valid number; its options: "),

@@ -40,6 +40,7 @@ ORDER = [
     "walker",
     "mixins",
     "fitting",
+    "refusing",
     "edits",
     "writes",
     "states",

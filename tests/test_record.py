@@ -30,6 +30,10 @@ def seen(module: nn.Module, args: Any) -> None:
     """A user's hook."""
 
 
+def watched(grad: Tensor) -> None:
+    """A user's hook on a parameter."""
+
+
 class Net(nn.Module):
     """Something of everything that a modifier can spoil."""
 
@@ -46,6 +50,8 @@ class Net(nn.Module):
         self.sizes = [1, 2]
         self.table = {"x": [1]}
         self.a.register_forward_pre_hook(seen)
+        self.a.weight.register_hook(watched)
+        self.norm.register_buffer("steps", torch.zeros(1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.norm(self.again(self.b(self.act(self.a(x))))))
@@ -72,6 +78,7 @@ class Spare(nn.Module):
         self.act = nn.ReLU()
         self.unused_act = nn.ReLU()
         self.unused = nn.Linear(4, 2)
+        self.rest = nn.ModuleList([nn.ReLU(), nn.Tanh()])
         self.width = 4
 
     def forward(self, x: Tensor) -> Tensor:
@@ -211,6 +218,31 @@ def leaves_one_in_eval(model):
 @bad(zoo.PluginError, "modifier 'removes_hook' removed the hook 'seen' from 'a'")
 def removes_hook(model):
     model.a._forward_pre_hooks.clear()
+    return model
+
+
+@bad(zoo.PluginError, "modifier 'removes_tensor_hook' removed the hook 'watched' from 'weight' of 'a'")
+def removes_tensor_hook(model):
+    model.a.weight._backward_hooks.clear()
+    return model
+
+
+@bad(
+    zoo.PluginError,
+    "modifier 'hides_a_buffer' took 'norm.running_var' out of the state dict, so that checkpoints of the base no "
+    "longer fit",
+)
+def hides_a_buffer(model):
+    model.norm._non_persistent_buffers_set.add("running_var")
+    return model
+
+
+@bad(
+    zoo.PluginError,
+    "modifier 'shows_a_buffer' put 'norm.steps' into the state dict, so that checkpoints of the base no longer fit",
+)
+def shows_a_buffer(model):
+    model.norm.register_buffer("steps", torch.ones(1))
     return model
 
 
@@ -402,6 +434,49 @@ def adds_hook(model):
     return model
 
 
+@good(("norm.weight", "hook added", "", "watched"), ("norm.bias", "hook added", "", "watched"))
+def adds_tensor_hooks(model):
+    model.norm.weight.register_hook(watched)
+    model.norm.bias.register_post_accumulate_grad_hook(watched)
+    return model
+
+
+@good(("head", "order", "0, 1", "1, 0"))
+def reorders(model):
+    model.head._modules["0"] = model.head._modules.pop("0")
+    return model
+
+
+@good(("head.2", "added", "", "ReLU()"))
+def adds_in_front(model):
+    return zoo.add(model, "head", "2", nn.ReLU(), first=True)
+
+
+@good(("norm.bias", "replaced", "float32[4]", "float32[4]", 0, 4))
+def ties(model):
+    model.norm.bias = model.norm.weight
+    return model
+
+
+@good(
+    ("norm.weight", "replaced", "float32[4]", "float32[4]", 4, 4),
+    ("norm.bias", "replaced", "float32[4]", "float32[4]", 0, 4),
+)
+def ties_anew(model):
+    model.norm.weight = model.norm.bias = nn.Parameter(torch.ones(4))
+    return model
+
+
+@good(
+    ("head.2", "added", "", "Linear(in_features=2, out_features=2, bias=True)", 6),
+    ("head.3", "added", "", "Linear(in_features=2, out_features=2, bias=True)", 2),
+)
+def adds_two_that_are_tied(model):
+    model.head.extend([nn.Linear(2, 2), nn.Linear(2, 2)])
+    model.head[3].weight = model.head[2].weight
+    return model
+
+
 @good(("scale", "added", "", "float32[3]", 3))
 def adds_parameter(model):
     model.scale = nn.Parameter(torch.ones(3))
@@ -517,6 +592,20 @@ def replaces_fc(model):
 @other
 def replaces_fc_with_zoo(model):
     return zoo.replace(model, "fc", nn.Linear(4, 4))
+
+
+@other
+def turns_round(model, /, at: zoo.Where = "*"):
+    for module in zoo.select(model, at).values():
+        first = next(iter(module._modules))
+        module._modules[first] = module._modules.pop(first)
+    return model
+
+
+@other
+def hooks_the_head(model):
+    model.head[1].weight.register_hook(lambda grad: 1 / 0)
+    return model
 
 
 @other
@@ -676,7 +765,7 @@ DEAD = [
     ("swaps_unused_act", "'unused_act'"),
     ("writes_unused_weights", "'unused.weight'"),
     ("freezes_unused", "'unused.weight', 'unused.bias'"),
-    ("sets_width", "''"),
+    ("sets_width", "the model itself"),
     ("inserts_at_unused", "'unused'"),
 ]
 
@@ -710,6 +799,38 @@ def test_live_is_told_of_each_place() -> None:
         "  act: replaced ReLU() → SiLU()\n"
         "  unused_act: replaced ReLU() → SiLU(), not reached by a forward"
     )
+
+
+def test_a_new_order_is_live_as_its_container_is() -> None:
+    for spec, path in (("convnet(channels=4, depth=2)", "blocks"), ("simple", "layers1")):
+        model = zoo.create(f"{spec}+turns_round({path})", registry=REGISTRY)
+        (change,) = zoo.changes(model)
+        assert (change.path, change.what, change.before, change.after) == (path, "order", "0, 1", "1, 0")
+        assert change.live is True
+        assert list(model.get_submodule(path)._modules) == ["1", "0"]
+    with pytest.raises(zoo.NotApplicableError) as caught:
+        zoo.create("spare+turns_round(rest)", registry=REGISTRY)
+    assert str(caught.value).startswith("turns_round would change 'rest', which no forward of the model reaches")
+
+
+def test_what_has_no_order_has_none_to_tell_of() -> None:
+    """Only containers run their children in the order in which they are registered."""
+    with pytest.raises(zoo.NoEffectError, match=r"^turns_round changed nothing"):
+        modify(Net(), "turns_round('')")
+
+
+def test_a_refused_hook_on_a_parameter_is_taken_back() -> None:
+    model, fired = Net(), []
+    users = model.head[1].weight.register_hook(lambda grad: fired.append("user"))
+    with pytest.raises(zoo.PluginError):
+        modify(model, "adds_tensor_hooks+hooks_the_head+explodes")
+    assert [p._backward_hooks for p in model.norm.parameters()] == [None, None]
+    assert [p._post_accumulate_grad_hooks for p in model.norm.parameters()] == [None, None]
+    model(torch.randn(3, 4)).sum().backward()
+    assert fired == ["user"]
+    users.remove()
+    model(torch.randn(3, 4)).sum().backward()
+    assert fired == ["user"], "the handle still removes it"
 
 
 def test_live_is_unknown_for_a_model_that_the_zoo_has_no_arch_for() -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -329,6 +330,71 @@ def test_what_a_part_brought_is_edited_by_the_next(mods: str, path: str, wanted:
     assert repr(zoo.modify(zoo.create("simple"), mods)) == repr(model)
 
 
+class Named(nn.Sequential):
+    """A Sequential that goes by another name."""
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, Named])
+def test_a_part_of_a_sequential_runs_once(kind: type[nn.Sequential]) -> None:
+    model = kind(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
+    by_hand = [*model]
+    zoo.modify(model, "append(first=Tanh())+act(silu)+append(second=Linear(3, 2))")
+    assert list(dict(model.named_children())) == ["0", "1", "2", "first", "second"]
+    x = torch.randn(5, 4)
+    torch.testing.assert_close(model(x), model.second(F.silu(by_hand[2](F.silu(by_hand[0](x))))))
+    assert [(c.path, c.what) for c in zoo.changes(model)][:1] == [("first", "added")]
+
+
+def test_a_part_of_a_sequential_with_several_heads_runs_once() -> None:
+    model = zoo.modify(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3)), "heads(a=2, b=1, at='1')+append(more=Tanh())")
+    x = torch.randn(5, 4)
+    for name, head in model[1].items():
+        torch.testing.assert_close(model(x)[name], head(model[0](x)).tanh())
+        torch.testing.assert_close(model(x, task=name), head(model[0](x)).tanh())
+
+
+class Residual(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class Apart(nn.ModuleDict):
+    """A ModuleDict that calls its parts by name."""
+
+    zoo_walks = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self["a"](x)
+
+
+@pytest.mark.parametrize(
+    ("model", "site"),
+    [
+        (Residual(nn.Linear(4, 4)), '"0"'),
+        (nn.ModuleList([nn.Linear(4, 4), nn.ReLU()]), '"1"'),
+        (nn.ModuleDict({"body": nn.Linear(4, 4)}), "body"),
+        (nn.ModuleList(), "site"),
+        (timm.create_model("resnet18", features_only=True), "layer4"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_a_container_that_would_run_a_new_part_as_one_of_its_own(model: nn.Module, site: str) -> None:
+    names = list(model._modules)
+    with pytest.raises(zoo.NotApplicableError) as caught:
+        zoo.modify(model, "append(x=Tanh())")
+    assert str(caught.value).partition("\n")[0] == (
+        f"this {type(model).__name__} goes over all that is in it, and would take a new part for one of those; "
+        f"name a place inside, as in append({site}, Tanh())"
+    )
+    assert list(model._modules) == names
+
+
+def test_a_container_that_says_that_it_does_not_walk() -> None:
+    model = Apart({"a": nn.Linear(4, 4)})
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(zoo.modify(model, "append(x=Tanh())")(x), model["a"](x).tanh())
+
+
 def test_a_part_behind_several_heads() -> None:
     model = zoo.create("simple+heads(a=3)+append(last=Identity())")
     assert {name: tuple(y.shape) for name, y in model(torch.randn(2, 100)).items()} == {"a": (2, 3)}
@@ -450,6 +516,24 @@ REFUSED = [
         zoo.ShapeError,
         "keep_weights: nothing of 'layers2.1' (ReLU) fits into PReLU",
     ),
+    (
+        "append(layers9=Linear(2, 8), layers10=Linear(8, 1))",
+        zoo.OptionError,
+        "append takes one new part, since names have no order; write them in turn: "
+        "append(layers9=Linear(2, 8))+append(layers10=Linear(8, 1))",
+    ),
+    (
+        "append(layers1.2=ReLU())",
+        zoo.OptionError,
+        "a new part can't be called 'layers1.2': a dot stands between a module and what is in it; "
+        "call it 'layers1_2', say",
+    ),
+    (
+        "append(zoo_tail=ReLU())",
+        zoo.OptionError,
+        "a new part can't be called 'zoo_tail': what is inserted at a place stands under such names; "
+        "call it 'tail', say",
+    ),
     ("append", zoo.OptionError, _APPEND),
     ("append(layers3)", zoo.OptionError, _APPEND),
     ("append(layer=ReLU())", zoo.OptionError, _APPEND),
@@ -498,7 +582,7 @@ def test_set_out_of_range(option: str) -> None:
     assert model.layers3[0].eps == 1e-5
 
 
-@pytest.mark.parametrize("part", ["append(layers9=ReLU(), forward=ReLU())", "append(layers1=ReLU())"])
+@pytest.mark.parametrize("part", ["append(layers9=ReLU())+append(forward=ReLU())", "append(layers1=ReLU())"])
 def test_a_new_part_takes_no_name_that_is_taken(part: str) -> None:
     model = zoo.create("simple")
     before = list(model.named_modules())

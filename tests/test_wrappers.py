@@ -193,6 +193,65 @@ def test_sharded_models_are_refused() -> None:
     )
 
 
+def bare() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+
+
+SCRIPTED: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "RecursiveScriptModule": torch.jit.script,
+    "TopLevelTracedModule": lambda model: torch.jit.trace(model, torch.ones(1, 2)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.parametrize("kind", SCRIPTED)
+def test_scripted_models_are_refused(kind: str) -> None:
+    with pytest.raises(zoo.NotApplicableError) as caught:
+        zoo.modify(SCRIPTED[kind](bare()), "act(silu)")
+    assert str(caught.value) == (
+        f"this {kind} was scripted or traced, and its layers can't be changed any more; modify the bare model, then "
+        "script it: torch.jit.script(zoo.modify(model, ...))"
+    )
+    x = torch.randn(3, 2)
+    model = zoo.modify(bare(), "act(silu)")
+    torch.testing.assert_close(SCRIPTED[kind](model)(x), model(x))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.parametrize("kind", SCRIPTED)
+def test_a_scripted_part_of_a_model(kind: str) -> None:
+    part = SCRIPTED[kind](bare())
+    model = nn.Sequential(part, nn.ReLU())
+    shown = type(part).__name__
+    with pytest.raises(zoo.NotApplicableError) as caught:
+        zoo.modify(model, "act(silu)")
+    assert str(caught.value).partition("\n")[0] == (
+        f"act can't swap what this {shown}, which was scripted, holds at '0', and swaps no model by half"
+    )
+    with pytest.raises(zoo.NotApplicableError) as caught:
+        zoo.modify(model, "dropout(0.1, at='0')")
+    assert str(caught.value).partition("\n")[0] == (
+        f"'0' ({shown}) was scripted; modify the module that it was made of first"
+    )
+    x = torch.randn(3, 2)
+    torch.testing.assert_close(zoo.modify(model, "act(tanh, at='1')")(x), part(x).tanh())
+    torch.testing.assert_close(zoo.modify(model, "replace('0', Identity())")(x), x.tanh())
+
+
+@pytest.mark.parametrize(("wrapper", "inside"), [("compile", "_orig_mod"), ("ddp", "module"), ("parallel", "module")])
+@pytest.mark.parametrize("term", ["head", "no.such*", "blocks.0.act"])
+def test_places_are_named_in_what_a_wrapper_holds(wrapper: str, inside: str, term: str) -> None:
+    wrap = {"compile": torch.compile, "ddp": DDP, "parallel": DataParallel}[wrapper]
+    wrapped = wrap(small())
+    with pytest.raises(zoo.NoEffectError) as caught:
+        zoo.select(wrapped, term)
+    assert str(caught.value) == (
+        f"at={term}: this {type(wrapped).__name__} is a wrapper, and places are named in what it holds; "
+        f"select in model.{inside}"
+    )
+    assert list(zoo.select(getattr(wrapped, inside), "head")) == ["head"]
+
+
 def train(rank: int, file: str, out: str) -> None:
     """One of two processes: its half of each batch, an edit in the middle."""
     distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)

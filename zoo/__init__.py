@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .factory import create as create
     from .factory import modify as modify
     from .factory import spec_of as spec_of
+    from .fitting import walks as walks
     from .grouping import param_groups as param_groups
     from .hookspecs import hookimpl as hookimpl
     from .info import Change as Change
@@ -86,6 +87,7 @@ _HOMES = {
     "blueprint": "functions_of",
     "braces": "expand",
     "factory": "create modify spec_of",
+    "fitting": "walks",
     "grouping": "param_groups",
     "hookspecs": "hookimpl",
     "info": "Change Changes sites_of width_of",

@@ -19,6 +19,7 @@ from .info import Change, Info, attach, info_of
 from .options import Bound, Option, called, options_of, takes_where
 from .promises import broken_promise
 from .record import Snapshot, brief, compare
+from .refusing import named
 from .registry import Registry, at_work
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str
         brought = brought | (before.paths.keys() - trace.notes.reads.keys())
     found = [replace(change, live=is_live(change, trace, brought)) for change in found]
     if all(change.live is False for change in found):
-        sites = ", ".join(f"'{change.path}'" for change in found[:3])
+        sites = ", ".join(named(change.path) for change in found[:3])
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise NotApplicableError(f"{name} would change {sites}{more}, which no forward of the model reaches")
     return after, found
@@ -133,7 +134,7 @@ def _after(before: Snapshot, model: nn.Module) -> Snapshot:
         if id(module) in before.states:
             continue
         if path in before.paths:
-            module.training = before.state(path).attributes["training"]
+            module.training = before.state(path).training
         else:
             module.training = model.get_submodule(path.rpartition(".")[0]).training
     return Snapshot(model)

@@ -266,6 +266,8 @@ def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> boo
         # A parameter or buffer of a module that was there.
         return name in reads[holder] if holder in reads and what in ("values", "requires_grad", "replaced") else None
     noted = reads[path]
+    if what == "order":
+        return "forward" in noted or "_modules" in noted  # a ModuleList is gone over, and never called
     if what in ("inserted before", "inserted after", "became", "class") or what in _DESCRIPTIVE:
         return "forward" in noted
     if what in ("replaced", "removed", "already", "no longer"):

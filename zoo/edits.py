@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 
 from .errors import NotApplicableError, OptionError
-from .fitting import at, check_layer, hand_over_hooks, match, slow_path
+from .fitting import at, check_layer, hand_over_hooks, match, slow_path, walks
 from .mixins import Mixin, add_mixin, drop_mixin, parts_of
+from .refusing import named, refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
 
 
 def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
@@ -24,6 +25,8 @@ def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
     check_layer(layer)
     old = at(model, path)
     if old is not layer:
+        if path:
+            refuse_cycle(layer, at(model, path.rpartition(".")[0]), path)
         _no_fast_path(model, path)
         match(model, path, layer)
         hand_over_hooks(old, layer)
@@ -110,7 +113,9 @@ def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
 def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
     check_layer(layer)
     module, path = _innermost(model, at(model, path), path, first)
-    _refuse_uncalled(model, module, path)
+    refuse_uncalled(model, module, path)
+    refuse_mixin(module, path, mixin)
+    refuse_cycle(layer, module, path)
     _no_fast_path(model, path)
     match(model, path, layer)
     name = mixin.child  # type: ignore[attr-defined]
@@ -146,32 +151,6 @@ def _innermost(model: nn.Module, module: nn.Module, path: str, first: bool) -> t
     return module, path
 
 
-def _walks(module: nn.Module) -> bool:
-    """A container that walks over its children in its forward would run an inserted one as one of them.
-
-    One that doesn't can say so by an attribute `zoo_walks = False`.
-    """
-    walks: bool = getattr(module, "zoo_walks", isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)))
-    return walks
-
-
-def _refuse_uncalled(model: nn.Module, module: nn.Module, path: str) -> None:
-    """Raise NotApplicableError for a place whose own forward isn't what runs, or that would run what is put into it."""
-    kind = type(module).__name__
-    if type(module) in (nn.ModuleList, nn.ModuleDict):
-        raise NotApplicableError(f"'{path}' is a {kind}, which is never called; name one of its elements")
-    if _walks(module):
-        raise NotApplicableError(f"'{path}' is a {kind}, which would run what is put into it; name one of its elements")
-    names = path.split(".")
-    for end in range(len(names)):
-        parent = model.get_submodule(".".join(names[:end]))
-        if isinstance(parent, nn.MultiheadAttention):
-            raise NotApplicableError(
-                f"'{path}' is inside a MultiheadAttention, which reads its weights without calling it; "
-                "insert before or after the attention itself"
-            )
-
-
 def _no_fast_path(model: nn.Module, path: str) -> None:
     """Inside a TransformerEncoderLayer: make it call its children in eval mode too.
 
@@ -187,7 +166,9 @@ def _no_fast_path(model: nn.Module, path: str) -> None:
 def add(model: nn.Module, path: str, name: str, layer: nn.Module, first: bool = False) -> nn.Module:
     """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one."""
     check_layer(layer)
+    refuse_name(name)
     parent = at(model, path)
+    refuse_cycle(layer, parent, path)
     if hasattr(parent, name):
         place = f" at '{path}'" if path else ""
         raise OptionError(f"the {type(parent).__name__}{place} has a '{name}' already")
@@ -208,9 +189,14 @@ def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
     if not isinstance(mixin, type) or issubclass(mixin, nn.Module):
         raise OptionError(f"become takes a class that isn't an nn.Module itself, not {mixin!r}")
     module = at(model, path)
+    for value in state.values():
+        if isinstance(value, nn.Module):
+            refuse_cycle(value, module, path)
     if "forward" in vars(mixin):
-        _refuse_uncalled(model, nn.Identity() if _walks(module) else module, path)
+        refuse_uncalled(model, nn.Identity() if walks(module) else module, path)
         _no_fast_path(model, path)
+    if mixin not in parts_of(type(module))[1]:
+        refuse_mixin(module, path, mixin)
     add_mixin(module, mixin)
     for name, value in state.items():
         if isinstance(value, nn.Module):
@@ -223,7 +209,7 @@ def unbecome(model: nn.Module, path: str, mixin: type, *state: str) -> nn.Module
     """Take a mixin off the module at `path` again, and the attributes named in `state`; the inverse of `become`."""
     module = at(model, path)
     if mixin not in parts_of(type(module))[1]:
-        raise NotApplicableError(f"'{path}' ({type(module).__name__}) never became {mixin.__name__}")
+        raise NotApplicableError(f"{named(path, module)} never became {mixin.__name__}")
     drop_mixin(module, mixin)
     for name in state:
         delattr(module, name)

@@ -32,7 +32,7 @@ from .shapes import misfit, run_through
 from .spec import Spec, parse
 from .telling import tell
 from .values import Call
-from .wrappers import Outer, refuse_sharded, unwrapped
+from .wrappers import Outer, refuse_scripted, refuse_sharded, unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,6 +135,7 @@ def modify(
     given, model = model, unwrapped(model)
     if not isinstance(model, torch.nn.Module):
         raise OptionError(f"modify takes a live model, not {type(model).__name__}; zoo.create makes one from a spec")
+    refuse_scripted(model)
     refuse_sharded(model)
     info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
     calls = _parts(mods, info.spec) if isinstance(mods, Spec) else read_mods(mods)

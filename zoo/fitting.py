@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from .errors import NoEffectError, OptionError
+from .errors import NoEffectError, OptionError, printable
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,17 @@ def at(model: nn.Module, path: str) -> nn.Module:
             parent, inside = child, f"{inside}.{name}".lstrip(".")
         some = ", ".join(list(parent._modules)[:8]) or "nothing"
         place = f"'{inside}'" if inside else f"this {type(model).__name__}"
-        raise NoEffectError(f"there is no module at '{path}'; in {place} there is: {some}") from None
+        # Names of modules are anyone's: they come from files and from strangers' code.
+        raise NoEffectError(printable(f"there is no module at '{path}'; in {place} there is: {some}")) from None
+
+
+def walks(module: nn.Module) -> bool:
+    """Whether a module's forward goes over its children, so that one more would run as one of them.
+
+    So for every Sequential, ModuleList and ModuleDict, but for a class that says `zoo_walks = False`.
+    """
+    found: bool = getattr(module, "zoo_walks", isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)))
+    return found
 
 
 def match(model: nn.Module, path: str, layer: nn.Module) -> None:
@@ -77,11 +88,19 @@ def match(model: nn.Module, path: str, layer: nn.Module) -> None:
             dtype = like.dtype if tensor.is_floating_point() else tensor.dtype
             if tensor.device == like.device and tensor.dtype == dtype:
                 continue
+            fresh = _moved(tensor, like.device, dtype)
             if isinstance(tensor, nn.Parameter):
-                fresh = nn.Parameter(tensor.detach().to(like.device, dtype), requires_grad=tensor.requires_grad)
-                module._parameters[name] = moved.setdefault(id(tensor), fresh)
+                module._parameters[name] = moved.setdefault(id(tensor), fresh)  # type: ignore[arg-type]
             else:
-                module._buffers[name] = tensor.to(like.device, dtype)
+                module._buffers[name] = fresh
+
+
+def _moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    if is_lazy(tensor):  # has no values to move
+        return type(tensor)(requires_grad=tensor.requires_grad, device=device, dtype=dtype)  # type: ignore[call-arg]
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(tensor.detach().to(device, dtype), requires_grad=tensor.requires_grad)
+    return tensor.to(device, dtype)
 
 
 def _like(model: nn.Module, path: str) -> torch.Tensor | None:

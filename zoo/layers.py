@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import OptionError, PluginError, ZooError
 from .names import NONE, Claims, Maker, Offers
-from .values import Call, Value
+from .values import Call, Value, format_value
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,7 +72,7 @@ class Layer:
         return self.make()  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
-        return str(self.call)
+        return format_value(self.call)
 
     def __eq__(self, other: object) -> bool:
         return str(self) == str(other) if isinstance(other, Layer) else NotImplemented

@@ -38,6 +38,21 @@ def _renamed(before: Snapshot, after: Snapshot) -> str | None:
     return None
 
 
+def _persistence(before: Snapshot, after: Snapshot) -> str | None:
+    """Buffers that stay, but came into the state dict or went out of it."""
+    for path, module in after.paths.items():
+        old, new = before.states.get(id(module)), after.states[id(module)]
+        if old is None or untouched(old, new):
+            continue
+        was, now = (state.containers["_non_persistent_buffers_set"] for state in (old, new))
+        if moved := (was ^ now) & old.tensors.keys() & new.tensors.keys():
+            name = min(moved)
+            took = "put {} into" if name in was else "took {} out of"
+            full = f"{path}.{name}".lstrip(".")
+            return f"{took.format(repr(full))} the state dict, so that checkpoints of the base no longer fit"
+    return None
+
+
 def _untied(before: Snapshot, after: Snapshot) -> str | None:
     old, new = before.tensors, after.tensors
     groups: dict[int, list[str]] = {}
@@ -77,19 +92,25 @@ def _disturbed(before: Snapshot, after: Snapshot) -> str | None:
         if old is None or untouched(old, new):
             continue
         place = f"'{path}'" if path else "the model"
-        mode, mode_now = old.attributes["training"], new.attributes["training"]
+        mode, mode_now = old.training, new.training
         if mode != mode_now and old.cls is new.cls:
             words = {True: "train", False: "eval"}
             return f"left {place} in {words[mode_now]} mode; it was in {words[mode]} mode"
         if gone := [h for k, h in old.hooks().items() if k not in new.hooks()]:
-            return f"removed the hook {getattr(gone[0], '__qualname__', gone[0])!r} from {place}"
+            return f"removed the hook {_name(gone[0])!r} from {place}"
         for name, state in old.tensors.items():
             now = new.tensors.get(name)
             if now is None:
                 continue
+            if now.tensor is state.tensor and (gone := [h for k, h in state.hooks().items() if k not in now.hooks()]):
+                return f"removed the hook {_name(gone[0])!r} from '{name}' of {place}"
             if now.device != state.device or (now.tensor is state.tensor and now.dtype != state.dtype):
                 return f"moved '{name}' of {place} from {state.dtype} on {state.device} to {now.dtype} on {now.device}"
     return None
+
+
+def _name(hook: Any) -> Any:
+    return getattr(hook, "__qualname__", hook)
 
 
 def _half_swapped(before: Snapshot, after: Snapshot) -> str | None:
@@ -122,6 +143,7 @@ def _items(value: Any, above: tuple[int, ...] = ()) -> Iterator[Any]:
 
 _PROMISES: tuple[tuple[str, Callable[[Snapshot, Snapshot], str | None]], ...] = (
     ("names", _renamed),
+    ("names", _persistence),
     ("sharing", _untied),
     ("state", _other_class),
     ("state", _disturbed),

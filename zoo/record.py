@@ -6,13 +6,14 @@ list of changes, the promises that were broken, and the way back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 
+from .fitting import walks
 from .info import Change
 from .mixins import parts_of
 from .states import ModuleState, TensorState, same, sized, untouched
@@ -54,13 +55,33 @@ class Snapshot:
 
 def compare(before: Snapshot, after: Snapshot, part: str) -> list[Change]:
     """What differs between two moments of one model, topmost places first, each once."""
-    return [*_structure(before, after, part), *_settings(before, after, part)]
+    count = _Count(before, after)
+    return [*_structure(before, after, part, count), *_settings(before, after, part, count)]
 
 
-def _structure(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
+class _Count:
+    """The parameters that came and that went. Each counts once, where it first shows, in however many places it is."""
+
+    def __init__(self, before: Snapshot, after: Snapshot) -> None:
+        old, new = _sizes(before), _sizes(after)
+        self.new = new.keys() - old.keys()
+        self._came = {key: new[key] for key in self.new}
+        self._went = {key: size for key, size in old.items() if key not in new}
+
+    def added(self, tensors: Iterable[Tensor]) -> int:
+        return sum(self._came.pop(id(tensor), 0) for tensor in tensors)
+
+    def removed(self, tensors: Iterable[Tensor]) -> int:
+        return sum(self._went.pop(id(tensor), 0) for tensor in tensors)
+
+
+def _sizes(snapshot: Snapshot) -> dict[int, int]:
+    held = [state.tensor for state in snapshot.tensors.values()]
+    return {id(tensor): tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter) and sized(tensor)}
+
+
+def _structure(before: Snapshot, after: Snapshot, part: str, count: _Count) -> Iterator[Change]:
     """Modules that were replaced, added or removed; nothing below such a place is reported again."""
-    old_tensors = {id(s.tensor) for s in before.tensors.values()}
-    new_tensors = {id(s.tensor) for s in after.tensors.values()}
     pairs: dict[tuple[int, int], list[str]] = {}
     for path in dict.fromkeys([*before.paths, *after.paths]):
         old, new = before.paths.get(path), after.paths.get(path)
@@ -74,12 +95,12 @@ def _structure(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]
         old, new = before.paths.get(path), after.paths.get(path)
         if old is None and new is not None and (inserted := _insertions(path, after)):
             for site, what, layer in inserted:
-                count = sum(t.numel() for t in _own_tensors(layer, old_tensors))
-                yield Change(part, site, what, "", brief(layer), added=count)
+                yield Change(part, site, what, "", brief(layer), added=count.added(layer.parameters()))
             continue
         what = "added" if old is None else "removed" if new is None else "replaced"
         text_old, text_new = "" if old is None else brief(old), "" if new is None else brief(new)
-        if what == "replaced" and _alike(old, new) and not _own_tensors(new, old_tensors):
+        weights, weights_old = ([] if module is None else [*module.parameters()] for module in (new, old))
+        if what == "replaced" and _alike(old, new) and not any(id(weight) in count.new for weight in weights):
             what = "already"
         yield Change(
             part,
@@ -87,8 +108,8 @@ def _structure(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]
             what,
             text_old,
             text_new,
-            added=sum(t.numel() for t in _own_tensors(new, old_tensors)),
-            removed=sum(t.numel() for t in _own_tensors(old, new_tensors)),
+            added=count.added(weights),
+            removed=count.removed(weights_old),
             aliases=tuple(aliases),
         )
 
@@ -101,11 +122,6 @@ def _alike(old: nn.Module | None, new: nn.Module | None) -> bool:
         and same(ModuleState.of(olds[path]).config(), ModuleState.of(news[path]).config())
         for path in olds
     )
-
-
-def _own_tensors(module: nn.Module | None, others: set[int]) -> list[Tensor]:
-    """The parameters of a module that aren't among the others."""
-    return [] if module is None else [p for p in module.parameters() if id(p) not in others and sized(p)]
 
 
 def _insertions(path: str, after: Snapshot) -> list[tuple[str, str, nn.Module]]:
@@ -124,7 +140,7 @@ def _insertions(path: str, after: Snapshot) -> list[tuple[str, str, nn.Module]]:
     return []
 
 
-def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
+def _settings(before: Snapshot, after: Snapshot, part: str, count: _Count) -> Iterator[Change]:
     """What changed on modules that stayed: class, public configuration, tensors, hooks."""
     for path, module in after.paths.items():
         if after.first[id(module)] != path or id(module) not in before.states:
@@ -133,14 +149,15 @@ def _settings(before: Snapshot, after: Snapshot, part: str) -> Iterator[Change]:
         if untouched(old, new):
             continue
         others = [other for other, shared in after.paths.items() if shared is module and other != path]
-        for change in _on_module(path, old, new, part):
+        for change in _on_module(path, old, new, part, count):
             aliases = (f"{other}{change.path.removeprefix(path)}" for other in others)
             yield replace(change, aliases=tuple(aliases))
 
 
-def _on_module(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
+def _on_module(path: str, old: ModuleState, new: ModuleState, part: str, count: _Count) -> Iterator[Change]:
     """What changed on one module."""
     yield from _class_change(path, old, new, part)
+    yield from _order_change(path, old, new, part)
     was, now = old.config(), new.config()
     for key in dict.fromkeys([*was, *now]):
         if old.cls is not new.cls and key.startswith("zoo_"):
@@ -148,13 +165,26 @@ def _on_module(path: str, old: ModuleState, new: ModuleState, part: str) -> Iter
         if key not in was or key not in now or not same(was[key], now[key]):
             yield Change(part, path, key, _text(was, key), _text(now, key))
     for name in dict.fromkeys([*old.tensors, *new.tensors]):
-        yield from _tensor_change(path, name, old.tensors.get(name), new.tensors.get(name), part)
-    had, has = old.hooks(), new.hooks()
+        yield from _tensor_change(path, name, old.tensors.get(name), new.tensors.get(name), part, count)
+    yield from _hook_changes(path, old.hooks(), new.hooks(), part)
+
+
+def _hook_changes(path: str, had: Mapping[int, Any], has: Mapping[int, Any], part: str) -> Iterator[Change]:
     for number in dict.fromkeys([*had, *has]):
         if had.get(number) is not has.get(number):
             hook = has.get(number) or had[number]
             done = "hook added" if number in has else "hook removed"
             yield Change(part, path, done, after=getattr(hook, "__qualname__", type(hook).__name__))
+
+
+def _order_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
+    """The order in which a container runs what it held before and goes on holding."""
+    if not walks(new.module):
+        return
+    was, now = (state.containers["_modules"] for state in (old, new))
+    texts = [", ".join(name for name in one if name in other) for one, other in ((was, now), (now, was))]
+    if texts[0] != texts[1]:
+        yield Change(part, path, "order", _short(texts[0]), _short(texts[1]))
 
 
 def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
@@ -172,19 +202,19 @@ def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> I
 
 
 def _tensor_change(
-    path: str, name: str, old: TensorState | None, new: TensorState | None, part: str
+    path: str, name: str, old: TensorState | None, new: TensorState | None, part: str, count: _Count
 ) -> Iterator[Change]:
+    at = f"{path}.{name}".lstrip(".")
     if old is None or new is None or old.tensor is not new.tensor:
         what = "replaced" if old and new else "added" if new else "removed"
-        count = [s.tensor.numel() if s and isinstance(s.tensor, nn.Parameter) else 0 for s in (new, old)]
-        at = f"{path}.{name}".lstrip(".")
-        yield Change(part, at, what, _shape(old), _shape(new), added=count[0], removed=count[1])
+        came, went = count.added([new.tensor] if new else []), count.removed([old.tensor] if old else [])
+        yield Change(part, at, what, _shape(old), _shape(new), added=came, removed=went)
         return
     if old.requires_grad != new.requires_grad:
-        at = f"{path}.{name}".lstrip(".")
         yield Change(part, at, "requires_grad", str(old.requires_grad), str(new.requires_grad))
     if old.version != new.version or old.shape != new.shape:
-        yield Change(part, f"{path}.{name}".lstrip("."), "values", _shape(old), _shape(new))
+        yield Change(part, at, "values", _shape(old), _shape(new))
+    yield from _hook_changes(at, old.hooks(), new.hooks(), part)
 
 
 def _shape(state: TensorState | None) -> str:

@@ -13,12 +13,16 @@ from .info import KEY
 from .writes import address
 
 TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
+_TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 PLAIN = (int, float, str, bool, type(None), bytes, complex)
 
 
 @dataclass(frozen=True, eq=False)
 class TensorState:
-    """What is compared of a parameter or buffer. A `version` counts writes; inference tensors have none."""
+    """What is compared of a parameter or buffer.
+
+    version: counts writes; inference tensors have none. kept: the dicts of its hooks by name, each with a copy.
+    """
 
     tensor: Tensor
     shape: tuple[int, ...]
@@ -28,26 +32,41 @@ class TensorState:
     version: int | None
     data: Tensor
     grad: Tensor | None
+    kept: dict[str, tuple[Any, Any]]
 
     @classmethod
     def of(cls, t: Tensor) -> TensorState:
         version = None if is_lazy(t) or t.is_inference() else t._version
         grad = t.grad if t.is_leaf else None
-        return cls(t, tuple(t.shape) if sized(t) else (), t.dtype, t.device, t.requires_grad, version, t.data, grad)
+        shape = tuple(t.shape) if sized(t) else ()
+        held = {name: getattr(t, name) for name in _TENSOR_HOOKS}
+        kept = {name: (hooks, _copy(hooks)) for name, hooks in held.items() if hooks is not None}
+        return cls(t, shape, t.dtype, t.device, t.requires_grad, version, t.data, grad, kept)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TensorState):
             return NotImplemented
-        return self.tensor is other.tensor and self._facts() == other._facts()
+        if self.tensor is not other.tensor or self._facts() != other._facts():
+            return False
+        return not (self.kept or other.kept) or same(self.hooks(), other.hooks())
+
+    def hooks(self) -> dict[int, Any]:
+        return {key: hook for _, copy in self.kept.values() for key, hook in copy.items()}
 
     def restore(self) -> None:
         moved = (self.tensor.dtype, self.tensor.device) != (self.dtype, self.device)
         if moved or address(self.tensor) != address(self.data):
             self.tensor.data = self.data  # `.half()` and its like change what a parameter holds
         if self.tensor.requires_grad != self.requires_grad:
-            self.tensor.requires_grad_(self.requires_grad)
+            self.tensor.requires_grad = self.requires_grad  # which a lazy one knows, unlike the method
         if self.tensor.is_leaf and self.tensor.grad is not self.grad:
             self.tensor.grad = self.grad
+        for name in _TENSOR_HOOKS:
+            hooks, content = self.kept.get(name, (None, None))
+            if getattr(self.tensor, name) is not hooks:
+                setattr(self.tensor, name, hooks)
+            if hooks is not None and not same(dict(hooks), content):
+                _refill(hooks, content)  # the same dict, since the user's handles refer to it
 
     def _facts(self) -> tuple[Any, ...]:
         return self.shape, self.dtype, self.device, self.requires_grad, self.version
@@ -86,6 +105,11 @@ class ModuleState:
             if not k.startswith("_") and k not in TORCHS_OWN and not isinstance(v, nn.Module)
         }
 
+    @property
+    def training(self) -> bool:
+        mode: bool = self.attributes.get("training", self.module.training)  # a scripted module keeps it elsewhere
+        return mode
+
     def hooks(self) -> dict[int, Any]:
         return {
             key: hook
@@ -96,7 +120,8 @@ class ModuleState:
 
     def restore(self) -> None:
         """Put the module back: the same dicts with the old content, since others hold references to them."""
-        self.module.__class__ = self.cls
+        if type(self.module) is not self.cls:
+            object.__setattr__(self.module, "__class__", self.cls)  # a traced module would hand it on to another
         own = vars(self.module)
         own.clear()
         own.update(self.attributes)

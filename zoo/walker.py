@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .errors import NoEffectError, OptionError
 from .info import sites_of
+from .wrappers import held_by
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,13 +35,17 @@ def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None
         lies inside an excluded place too.
     kind: classes, or a test of a module. A container then means its contents of this kind.
 
-    Raises NoEffectError for a term that matches nothing.
+    Raises NoEffectError for a term that matches nothing, and for exclusions that leave nothing.
     """
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"select takes a live model, not {model!r}; zoo.create makes one from a spec")
     terms = _terms(where)
     everything = dict(places(model))
     if not terms:
         raise OptionError("at=[] names no place; write one, as in at=head, or leave it out")
-    wanted = kind if kind is None or not isinstance(kind, (type, tuple)) else _is_a(kind)
+    wanted = _test_of(kind)
     included: dict[str, None] = {}
     excluded: set[str] = set()
     for term in terms:
@@ -65,6 +71,9 @@ def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None
         if path in included and id(module) not in seen:
             seen.add(id(module))
             found[path] = module
+    if included and not found:
+        shown = f"[{', '.join(terms)}]" if len(terms) > 1 else terms[0]
+        raise NoEffectError(f"the exclusions leave nothing of at={shown}; exclude less")
     return found
 
 
@@ -78,16 +87,29 @@ def _terms(where: Any) -> list[str]:
     return terms
 
 
-def _is_a(kind: type | tuple[type, ...]) -> Callable[[Any], bool]:
-    return lambda module: isinstance(module, kind)
+def _test_of(kind: Any) -> Callable[[Any], bool] | None:
+    """What `kind` asks of a module."""
+    from torch import nn
+
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if all(isinstance(one, (type, UnionType)) for one in kinds):
+        return lambda module: isinstance(module, kinds)
+    if kind is None or (callable(kind) and not isinstance(kind, nn.Module)):
+        return kind
+    raise OptionError(
+        f"kind is a class, several as a tuple, or a test of a module, such as nn.Conv2d, not {kind!r}; "
+        "the name of a class goes in front, as in zoo.select(model, 'Conv2d')"
+    )
 
 
 def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -> list[str]:
     """The paths that one term names: site before path before class."""
-    sites = sites_of(model)
+    sites, inside = sites_of(model), held_by(model)
     if term in sites:
         if found := [path for path in sites[term] if path in everything]:
             return found
+        if inside:
+            raise _in_a_wrapper(model, term, inside)
         met = ", ".join(map(repr, sites[term]))
         why = "a number that its forward reads, and no module" if ":" in met else "which isn't there any more"
         raise NoEffectError(f"at={term} is {met} in this {type(model).__name__}, {why}")
@@ -95,9 +117,18 @@ def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -
         return paths
     if paths := [p for p, m in everything.items() if any(c.__name__ == term for c in type(m).__mro__[:-2])]:
         return paths
+    if inside:
+        raise _in_a_wrapper(model, term, inside)
     named = ", ".join(sites) or "none"
     some = ", ".join(repr(path) for path in list(everything)[1:7])
     raise NoEffectError(f"at={term} matches nothing in this {type(model).__name__}; sites: {named}; paths: {some} …")
+
+
+def _in_a_wrapper(model: nn.Module, term: str, inside: str) -> NoEffectError:
+    kind = type(model).__name__
+    return NoEffectError(
+        f"at={term}: this {kind} is a wrapper, and places are named in what it holds; select in model.{inside}"
+    )
 
 
 def _within(everything: Mapping[str, nn.Module], roots: Sequence[str] | set[str]) -> list[str]:

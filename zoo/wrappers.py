@@ -13,14 +13,29 @@ if TYPE_CHECKING:
 
 def unwrapped(model: Any) -> Any:
     """What is inside torch.compile's wrapper, DistributedDataParallel and DataParallel, however they are nested."""
+    while name := held_by(model):
+        model = getattr(model, name)
+    return model
+
+
+def held_by(model: Any) -> str:
+    """The attribute under which such a wrapper holds its model; empty for what is none."""
     from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-    while True:
-        if (inner := getattr(model, "_orig_mod", None)) is None:
-            if not isinstance(model, (DataParallel, DistributedDataParallel)):
-                return model
-            inner = model.module
-        model = inner
+    if getattr(model, "_orig_mod", None) is not None:
+        return "_orig_mod"
+    return "module" if isinstance(model, (DataParallel, DistributedDataParallel)) else ""
+
+
+def refuse_scripted(model: nn.Module) -> None:
+    """Raise NotApplicableError for a model that TorchScript compiled: its layers are code by now."""
+    from torch.jit import ScriptModule
+
+    if isinstance(model, ScriptModule):
+        raise NotApplicableError(
+            f"this {type(model).__name__} was scripted or traced, and its layers can't be changed any more; modify the "
+            "bare model, then script it: torch.jit.script(zoo.modify(model, ...))"
+        )
 
 
 def refuse_sharded(model: nn.Module) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 
+from ._names import place_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,7 +38,9 @@ def classifier(model: nn.Module, path: str, modifier: str = "heads") -> str:
     if isinstance(model.get_submodule(path), nn.Identity) and zoo.width_of(model):
         return path  # built without a classifier: the pooled features arrive here
     met = type(model.get_submodule(path)).__name__
-    raise zoo.NotApplicableError(f"{modifier} needs a linear layer or a convolution at '{path}', where a {met} stands")
+    raise zoo.NotApplicableError(
+        f"{modifier} needs a linear layer or a convolution at {place_of(path)}, where a {met} stands"
+    )
 
 
 def maker(old: nn.Module, width: int | None) -> Callable[[int], nn.Module]:

@@ -1,4 +1,4 @@
-"""Names for the parts of an nn.ModuleDict."""
+"""Names for the parts of an nn.ModuleDict, and of places."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import re
 from collections.abc import Iterable
 
 import zoo
+
+
+def place_of(path: str) -> str:
+    """A place in words."""
+    return f"'{path}'" if path else "the model itself"
 
 
 def check_names(modifier: str, kind: str, names: Iterable[str], own: Iterable[str]) -> None:

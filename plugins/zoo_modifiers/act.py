@@ -116,6 +116,8 @@ def like(old: nn.Module, layer: Any) -> nn.Module:
 
 def _out_of_reach(model: nn.Module) -> Iterator[tuple[str, str]]:
     """Activations that aren't modules, by the path of the module whose code they are in."""
+    from torch.jit import ScriptModule
+
     from ._switch import Switch
 
     functions = zoo.functions_of(model)
@@ -123,6 +125,9 @@ def _out_of_reach(model: nn.Module) -> Iterator[tuple[str, str]]:
         if is_activation(module) or is_activation(module, _GATES) or isinstance(module, Switch):
             continue
         kind = type(module).__name__
+        if isinstance(module, ScriptModule):
+            yield path, f"what this {kind}, which was scripted, holds"
+            continue
         within = [cls.__name__ for cls in type(module).__mro__ if cls.__name__ in _WITHIN_NORM]
         if within and getattr(module, "apply_act", True):
             yield path, f"the activation inside the formula of {kind}"

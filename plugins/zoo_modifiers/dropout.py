@@ -8,6 +8,8 @@ from annotated_types import Ge, Le
 
 import zoo
 
+from ._names import place_of
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -29,7 +31,7 @@ def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zo
         elif there := module if isinstance(module, nn.Dropout) else _in_front(model, path):
             there.p = p
         elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
-            raise zoo.NotApplicableError(f"'{path}' takes whole numbers, of which dropout can't drop a part")
+            raise zoo.NotApplicableError(f"{place_of(path)} takes whole numbers, of which dropout can't drop a part")
         else:
             model = zoo.insert_before(model, path, nn.Dropout(p))
     for slot in slots:
@@ -50,7 +52,7 @@ def _in_front(model: nn.Module, path: str) -> nn.Dropout | None:
     from torch import nn
 
     module = model.get_submodule(path)
-    while type(module).forward is nn.Sequential.forward and len(module._modules):
+    while isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward and len(module._modules):
         module = next(iter(module.children()))
         if isinstance(module, nn.Dropout):
             return module

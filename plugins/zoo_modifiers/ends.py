@@ -11,6 +11,7 @@ import zoo
 
 from ._classifier import classifiers, maker
 from ._copying import topmost
+from ._names import place_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -118,10 +119,10 @@ def _input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, An
     patches = isinstance(layer, nn.Linear) and type(vars(model).get("in_chans")) is int
     if not patches and (not isinstance(layer, nn.modules.conv._ConvNd) or layer.transposed):
         met = type(layer).__name__
-        raise zoo.NotApplicableError(f"in_chans needs a convolution at '{found}', where a {met} stands")
+        raise zoo.NotApplicableError(f"in_chans needs a convolution at {place_of(found)}, where a {met} stands")
     if getattr(layer, "groups", 1) != 1 or not isinstance(layer._parameters.get("weight"), nn.Parameter):
         why = "works in groups" if getattr(layer, "groups", 1) != 1 else "computes its weight"
-        raise zoo.NotApplicableError(f"in_chans can't adapt '{found}', a {type(layer).__name__} that {why}")
+        raise zoo.NotApplicableError(f"in_chans can't adapt {place_of(found)}, a {type(layer).__name__} that {why}")
     return found, layer
 
 

@@ -31,7 +31,7 @@ def freeze(model: nn.Module, /, at: zoo.Where = "*", bn_stats: bool = True) -> n
         if _FIXED not in vars(module):
             vars(module)[_FIXED] = tuple(name for name, p in own.items() if not p.requires_grad)
         for parameter in own.values():
-            parameter.requires_grad_(False)
+            parameter.requires_grad = False  # so that one without a shape yet is frozen too
             parameter.grad = None
         if bn_stats and _has_statistics(module):
             zoo.become(model, path, Held)
@@ -54,7 +54,7 @@ def unfreeze(model: nn.Module, /, at: zoo.Where = "*") -> nn.Module:
         fixed = vars(module).pop(_FIXED, ())
         for name, parameter in module.named_parameters(recurse=False):
             if name not in fixed and (parameter.is_floating_point() or parameter.is_complex()):
-                parameter.requires_grad_(True)
+                parameter.requires_grad = True
         if isinstance(module, Held):
             zoo.unbecome(model, path, Held)
             module.training = model.get_submodule(path.rpartition(".")[0]).training if path else True

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 
+from ._names import place_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -104,6 +106,6 @@ def _reset(path: str, module: nn.Module) -> None:
     reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
     if not callable(reset):
         raise zoo.NotApplicableError(
-            f"'{path}' ({type(module).__name__}) doesn't say how it is initialised; give a scheme, as in normal"
+            f"{place_of(path)} ({type(module).__name__}) doesn't say how it is initialised; give a scheme, as in normal"
         )
     reset()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zoo
 
 from ._copying import copy_fitting, topmost
+from ._names import place_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,19 +22,45 @@ def append(
     """A layer behind each site: `append(layers3, Dropout(0.5))`.
 
     In a Sequential it becomes the last element, otherwise it runs after the module. With a name of its own,
-    `append(layers4=Sequential(BatchNorm1d(2), Linear(2, 1)))`, it is a new part of the model behind the last one.
+    `append(layers4=Sequential(BatchNorm1d(2), Linear(2, 1)))`, it is a new part of the model behind the last one;
+    one at a time, since names have no order.
     """
-    from ._tail import Tail
-
     if (site is None) != (layer is None) or (site is None and not parts):
         raise zoo.OptionError("append takes a site and a layer, or name=layer, as in append(head, Dropout(0.5))")
+    if len(parts) > 1:
+        each = "+".join(f"append({name}={parts[name]})" for name in sorted(parts, key=_by_number))
+        raise zoo.OptionError(f"append takes one new part, since names have no order; write them in turn: {each}")
     if site is not None and layer is not None:
         model = _put(model, site, layer, first=False)
     for name, part in parts.items():
-        zoo.add(model, "", name, part.build())
-        tail = (*getattr(model, "zoo_tail", ()), name)
-        zoo.become(model, "", Tail, zoo_tail=tail)
+        _behind(model, name, part)
     return model
+
+
+def _by_number(name: str) -> list[Any]:
+    """layers9 before layers10."""
+    return [int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", name)]
+
+
+def _behind(model: nn.Module, name: str, part: zoo.Layer) -> None:
+    """A new part of the root that runs behind the others, once."""
+    from torch import nn
+
+    from ._tail import Tail
+
+    runs = next(cls for cls in type(model).__mro__ if "forward" in vars(cls) and not issubclass(cls, zoo.Mixin))
+    if not zoo.walks(model):
+        zoo.add(model, "", name, part.build())
+        zoo.become(model, "", Tail, zoo_tail=(*getattr(model, "zoo_tail", ()), name))
+    elif runs is nn.Sequential:
+        zoo.add(model, "", name, part.build())
+    else:
+        last = next(reversed(model._modules), "")
+        site = f'"{last}"' if last.isdecimal() else last or "site"
+        raise zoo.NotApplicableError(
+            f"this {type(model).__name__} goes over all that is in it, and would take a new part for one of those; "
+            f"name a place inside, as in append({site}, {part})"
+        )
 
 
 @zoo.modifier(examples=["prepend(head, Dropout(0.1))"])
@@ -75,7 +103,7 @@ def replace(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer, keep_weights
         model = zoo.replace(model, path, new)
         # Afterwards, since now the new one has the old one's device and dtype.
         if keep_weights and not copy_fitting(old, new):
-            what = f"nothing of '{path}' ({type(old).__name__}) fits into {type(new).__name__}"
+            what = f"nothing of {place_of(path)} ({type(old).__name__}) fits into {type(new).__name__}"
             raise zoo.ShapeError(f"keep_weights: {what}")
         pairs.append((old, new))
     _tie_again(pairs)
@@ -124,8 +152,7 @@ def set_(model: nn.Module, /, site: zoo.Where, **options: float | bool | None) -
     for path, module in zoo.select(model, site).items():
         for name, value in options.items():
             if not hasattr(module, name):
-                place = f"'{path}'" if path else "the model itself"
-                raise zoo.NotApplicableError(f"{place} ({type(module).__name__}) has no '{name}' to set")
+                raise zoo.NotApplicableError(f"{place_of(path)} ({type(module).__name__}) has no '{name}' to set")
             setattr(module, name, value)
     return model
 
