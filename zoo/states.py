@@ -126,7 +126,7 @@ class ModuleState:
         own.clear()
         own.update(self.attributes)
         for name, content in self.containers.items():
-            if not same(own[name], content):
+            if (own[name] or content) and not same(own[name], content):
                 _refill(own[name], content)
         for state in self.tensors.values():
             state.restore()
@@ -134,6 +134,8 @@ class ModuleState:
 
 def _copy(value: Any, above: tuple[int, ...] = ()) -> Any:
     """A copy of plain containers, all the way down; anything else itself, and a container that holds itself there."""
+    if isinstance(value, dict) and not value:  # as most are: the hooks of a module that has none
+        return {}
     if id(value) in above:
         return value
     if type(value) is list:
@@ -157,7 +159,7 @@ def untouched(old: ModuleState, new: ModuleState) -> bool:
         old.cls is new.cls
         and old.attributes.keys() == new.attributes.keys()
         and all(new.attributes[k] is v for k, v in old.attributes.items())
-        and all(same(new.containers[k], v) for k, v in old.containers.items())
+        and all(not (v or new.containers[k]) or same(new.containers[k], v) for k, v in old.containers.items())
         and all(new.tensors[k] == v for k, v in old.tensors.items())
     )
 
