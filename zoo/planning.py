@@ -124,6 +124,8 @@ def archs_word(plan: Plan, fetched: bool = False) -> Iterator[None]:
     """
     try:
         yield
+    except OptionError as error:  # of a layer in it
+        raise OptionError(f"{plan.spec.arch}: {error}") from error
     except ZooError:
         raise
     except Exception as error:
