@@ -392,6 +392,21 @@ def test_any_layer_can_be_switched_and_several_at_once() -> None:
     assert torch.equal(model(x), last(torch.relu(second(torch.relu(hidden)))))
 
 
+def test_the_default_is_the_layer_that_is_named_else_the_first_by_name() -> None:
+    x = torch.randn(2, 100)
+    for mods, default, spelt in [
+        ("relu=ReLU(), gelu=GELU()", nn.functional.gelu, "gelu=GELU(), relu=ReLU()"),
+        ("relu=ReLU(), gelu=GELU(), default=relu", torch.relu, "default=relu, gelu=GELU(), relu=ReLU()"),
+    ]:
+        model = zoo.create(f"simple+switch(layers1.1, {mods})")
+        assert torch.equal(model.layers1(x), default(model.layers1[0](x)))
+        assert str(zoo.spec_of(model)) == f"simple+switch(site=layers1.1, {spelt})"
+        again = zoo.create(zoo.spec_of(model), weights=model).eval()
+        assert torch.equal(again(x), model.eval()(x))
+    model = zoo.create("simple+switch_act(sigmoid, relu)")  # as they are written
+    assert torch.equal(model.layers1(x), torch.sigmoid(model.layers1[0](x)))
+
+
 def test_choices_may_start_with_the_old_layers_weights() -> None:
     base = zoo.create("convnet(8, 2)")
     conv = "Conv2d(3, 8, 3, padding=1, bias=False)"
@@ -456,6 +471,8 @@ SWITCH_REFUSALS = [
     ("simple+switch_act(relu, relu)", zoo.OptionError, "switch_act needs two or more different activations, as in "),
     ("simple+switch_act(relu, slu)", zoo.OptionError, "act: no activation 'slu'; did you mean 'silu'?"),
     ("simple+switch(layers1.1, a=ReLU())", zoo.OptionError, "switch needs two or more name=layer, as in switch(act1, "),
+    ("simple+switch(layers1.1, a=ReLU(), b=GELU(), default=c)", zoo.OptionError, "switch: there is no layer 'c' to be "),
+    ("simple+switch(layers1.1, a=ReLU(), chosen=ReLU())", zoo.OptionError, "switch: a layer can't be called 'chosen': "),
     ("simple+switch(layers1.1, a=ReLU(), keys=ReLU())", zoo.OptionError, "switch: a layer can't be called 'keys': "),
     ("simple+switch(nowhere, a=ReLU(), b=GELU())", zoo.NoEffectError, "at=nowhere matches nothing in this Simple; "),
 ]

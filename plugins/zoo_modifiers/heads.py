@@ -44,7 +44,7 @@ def heads(
     """
     from ._heads import Heads, TaskChoice
 
-    check_names("heads", "head", sizes, ("sizes", "task", "dim"))
+    check_names("heads", "head", sizes, ("sizes", "dim", "choice", "chosen"))
     wanted = _wanted(sizes, hidden, dropout)
     there: tuple[str, ...] = getattr(model, "zoo_heads_at", ())
     paths = there if there and at == "head" else classifiers(model, at, "heads")

@@ -68,7 +68,7 @@ def switch(
 
     if len(layers) < 2:
         raise zoo.OptionError("switch needs two or more name=layer, as in switch(act1, a=ReLU(), b=PReLU(64))")
-    check_names("switch", "layer", layers, ("option", "names", "choice"))
+    check_names("switch", "layer", layers, ("option", "names", "choice", "chosen"))
     if default is not None and default not in layers:
         known = ", ".join(layers)
         raise zoo.OptionError(f"switch: there is no layer '{default}' to be the default; the layers: {known}")
