@@ -471,8 +471,16 @@ SWITCH_REFUSALS = [
     ("simple+switch_act(relu, relu)", zoo.OptionError, "switch_act needs two or more different activations, as in "),
     ("simple+switch_act(relu, slu)", zoo.OptionError, "act: no activation 'slu'; did you mean 'silu'?"),
     ("simple+switch(layers1.1, a=ReLU())", zoo.OptionError, "switch needs two or more name=layer, as in switch(act1, "),
-    ("simple+switch(layers1.1, a=ReLU(), b=GELU(), default=c)", zoo.OptionError, "switch: there is no layer 'c' to be "),
-    ("simple+switch(layers1.1, a=ReLU(), chosen=ReLU())", zoo.OptionError, "switch: a layer can't be called 'chosen': "),
+    (
+        "simple+switch(layers1.1, a=ReLU(), b=GELU(), default=c)",
+        zoo.OptionError,
+        "switch: there is no layer 'c' to be ",
+    ),
+    (
+        "simple+switch(layers1.1, a=ReLU(), chosen=ReLU())",
+        zoo.OptionError,
+        "switch: a layer can't be called 'chosen': ",
+    ),
     ("simple+switch(layers1.1, a=ReLU(), keys=ReLU())", zoo.OptionError, "switch: a layer can't be called 'keys': "),
     ("simple+switch(nowhere, a=ReLU(), b=GELU())", zoo.NoEffectError, "at=nowhere matches nothing in this Simple; "),
 ]
