@@ -7,6 +7,7 @@ import io
 import pickle
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -723,6 +724,29 @@ def test_a_classifier_keeps_what_was_put_around_it() -> None:
     assert calls == [1]
     assert [type(m) for m in model.head.zoo_before] == [nn.Dropout]
     assert {change.what for change in zoo.changes(zoo.create("mlp+num_classes(10)"))} == {"already"}
+
+
+CUT = ["mlp", "simple", "convnet", "torchvision/squeezenet1_1", "test_resnet", "levit_128s"]
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_classifier_that_was_cut_off_can_come_back(name: str) -> None:
+    model = zoo.create(f"{name}+num_classes(0)+num_classes(0)")
+    assert {change.what for change in zoo.changes(model) if change.part == "num_classes(n=0)"} > {"already"}
+    old = zoo.create(name)
+    for other in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model)), zoo.create(zoo.spec_of(model))):
+        ours, theirs = zoo.modify(other, "heads(a=3)", copy=True), zoo.modify(old, "heads(a=3)", copy=True)
+        shapes = [{k: v.shape for k, v in net.state_dict().items() if ".a." in k} for net in (ours, theirs)]
+        assert list(shapes[0].values()) == list(shapes[1].values())
+        assert not zoo.diff(zoo.modify(other, "num_classes(3)"), zoo.modify(old, "num_classes(3)", copy=True))
+    assert not zoo.verify(model)
+
+
+def test_heads_on_a_saved_model_without_a_classifier(tmp_path: Path) -> None:
+    zoo.save(zoo.create("convnet(4, 2)+num_classes(0)"), tmp_path / "m.safetensors")
+    model = zoo.modify(zoo.load(tmp_path / "m.safetensors"), "heads(a=3)")
+    assert model(torch.randn(2, 3, 8, 8))["a"].shape == (2, 3)
+    assert not zoo.verify(model)
 
 
 IN_CHANS = ["test_resnet", "test_vit", "test_convnext", "test_nfnet", pytest.param("tresnet_m", marks=pytest.mark.slow)]

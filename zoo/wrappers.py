@@ -63,8 +63,8 @@ class Outer:
         if changed := sorted({name for name, *_ in self.held ^ _held(result)}) if self.notes else []:
             more = f" and {len(changed) - 1} more" if changed[1:] else ""
             raise NotApplicableError(
-                f"'{changed[0]}'{more} would come, go, freeze, thaw or get other values behind the back of {self.notes}, "
-                f"which has noted what it keeps in step; {again.format(self.notes)}"
+                f"'{changed[0]}'{more} would come, go, freeze, thaw or get other values behind the back of "
+                f"{self.notes}, which has noted what it keeps in step; {again.format(self.notes)}"
             )
         if self.around and result is not self.model:
             raise NotApplicableError(f"this replaces the root that {self.around} holds; {again.format(self.around)}")

@@ -9,7 +9,7 @@ from annotated_types import Ge
 
 import zoo
 
-from ._classifier import classifiers, maker
+from ._classifier import classifiers, maker, no_classifier
 from ._copying import topmost
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def _classifier(model: nn.Module, path: str, n: int) -> nn.Module:
     none = n == 0 and isinstance(old, nn.Identity)
     if none or n == getattr(old, "out_features", getattr(old, "out_channels", None)):
         return zoo.replace(model, path, old)
-    return zoo.replace(model, path, nn.Identity() if n == 0 else maker(old, zoo.width_of(model))(n))
+    width = zoo.width_of(model)
+    return zoo.replace(model, path, maker(old, width)(n) if n else no_classifier(old, width))
 
 
 @zoo.modifier(examples=["in_chans(1)", "in_chans(4, init=random)"])
