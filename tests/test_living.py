@@ -319,6 +319,74 @@ def test_a_head_that_was_put_in_by_hand_is_no_silent_mistake() -> None:
         model(torch.randn(2, 100))
 
 
+def put_by_hand(model: nn.Module) -> nn.Module:
+    model.fc = nn.Linear(512, 3)
+    return model
+
+
+def reset_by_hand(model: Any) -> nn.Module:
+    model.reset_classifier(3)
+    return model  # type: ignore[no-any-return]
+
+
+BY_HAND = {
+    "assigned": put_by_hand,
+    "timm's own": reset_by_hand,
+    "zoo.replace": lambda m: zoo.replace(m, "fc", nn.Linear(512, 3)),
+    "replace": lambda m: zoo.modify(m, "replace(fc, Linear(512, 3))"),
+}
+
+
+@pytest.mark.parametrize("way", BY_HAND)
+def test_heads_that_were_replaced_are_gone(way: str) -> None:
+    model: Any = BY_HAND[way](zoo.create("resnet18+heads(a=2, b=1, default=b)")).eval()
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(model(x), model.fc(model.forward_head(model.forward_features(x), pre_logits=True)))
+    with pytest.raises(zoo.NotApplicableError, match="task='a': there are no heads at fc any more; leave task= out"):
+        model(x, task="a")
+    with pytest.raises(zoo.NotApplicableError, match=r"this ResNet has no heads; heads\(cls=10, reg=1\) makes them"):
+        zoo.modify(model, "drop_heads(a)")
+    assert zoo.modify(model, "num_classes(7)", copy=True)(x).shape == (1, 7)
+    again = zoo.modify(model, "heads(c=4)")
+    assert {name: tuple(out.shape) for name, out in again(x).items()} == {"c": (1, 4)}
+
+
+def test_heads_of_a_users_model_that_were_replaced_are_gone() -> None:
+    net = zoo.modify(nn.Sequential(nn.ReLU(), nn.Linear(5, 2)), 'heads(a=2, b=1, at="1")')
+    zoo.modify(net, 'replace("1", Linear(5, 3))')
+    assert net(torch.randn(2, 5)).shape == (2, 3)
+    zoo.modify(net, 'heads(a=2, at="1")')
+    assert zoo.modify(net, "num_classes(4)")(torch.randn(2, 5)).shape == (2, 4)
+    assert type(net) is nn.Sequential
+
+
+BACK = {
+    "mlp+heads(a=3, b=Head(2, hidden=4))": "mlp",
+    "convnet+heads(a=3, default=a)": "convnet",
+    "torchvision/squeezenet1_1+heads(a=2)": "torchvision/squeezenet1_1",
+    "test_resnet+heads(a=2)": "test_resnet",
+    "deit_tiny_distilled_patch16_224(depth=1)+heads(a=2)": "deit_tiny_distilled_patch16_224(depth=1)",
+}
+
+
+@pytest.mark.parametrize("n", [5, 0, 1000])
+@pytest.mark.parametrize("spec", BACK)
+def test_num_classes_leads_back_from_heads(spec: str, n: int, tmp_path: Path) -> None:
+    model = zoo.modify(zoo.create(spec), f"num_classes({n})")
+    plain = zoo.create(f"{BACK[spec]}+num_classes({n})")
+    assert type(model) is type(plain)
+    assert not zoo.diff(plain, model)
+    assert not zoo.verify(model)
+    zoo.save(model, tmp_path / "m.safetensors")
+    assert not zoo.verify(zoo.load(tmp_path / "m.safetensors"))
+
+
+def test_a_default_head_can_be_undone() -> None:
+    model, x = multi_task("heads(cls=10, reg=1, default=cls)+heads(default='*')").eval(), torch.randn(4, 100)
+    assert list(model(x)) == ["cls", "reg"]
+    assert list(zoo.create(zoo.spec_of(zoo.modify(model, "drop_heads(cls)")))(x)) == ["reg"]
+
+
 HEAD_REFUSALS = [
     ("simple+heads(a=2, default=b)", zoo.OptionError, "heads: there is no head 'b' to be the default; the heads: a"),
     ("simple+heads(default=b)", zoo.OptionError, "heads needs at least one name=size, as in heads(cls=10, reg=1)"),
@@ -794,7 +862,7 @@ END_REFUSALS = [
         zoo.NotApplicableError,
         "this FCOS normalises images of 3 channels itself, so in_chans can't make it take 1",
     ),
-    ("simple+heads(a=1)+num_classes(3)", zoo.NotApplicableError, "this model has several heads; heads(name=n) adds "),
+    ("simple+heads(a=1)+num_classes(3, at=layers1)", zoo.NotApplicableError, "this model has its heads at layers3.1; "),
     ("chain(3, 4)+num_classes(3)", zoo.NotApplicableError, "this Chain names no classifier; say where, as in "),
     ("simple+num_classes(3, at=layers1.1)", zoo.NotApplicableError, "num_classes needs a linear layer or a "),
     ("simple+num_classes(-1)", zoo.OptionError, "num_classes: n is -1 (int); expected greater than or equal to 0; "),

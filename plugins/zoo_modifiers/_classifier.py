@@ -70,8 +70,13 @@ def maker(old: nn.Module, width: int | None) -> Callable[[int], nn.Module]:
     """What makes a layer like the old classifier, with another number of outputs. It can be copied and pickled."""
     from torch import nn
 
+    from ._heads import Heads
+
     if _CUT in vars(old):
         return vars(old)[_CUT]  # type: ignore[no-any-return]
+    if isinstance(old, Heads):  # what takes the features in one of them
+        one = old[next(iter(old.sizes))]
+        old = next(m for m in one.modules() if hasattr(m, "in_features") or hasattr(m, "in_channels"))
     if isinstance(old, nn.modules.conv._ConvNd):
         conv: Any = getattr(nn, f"Conv{len(old.kernel_size)}d")
         where = {name: getattr(old, name) for name in ("kernel_size", "stride", "padding", "dilation")}
