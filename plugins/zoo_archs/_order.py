@@ -59,11 +59,11 @@ def _units(module: nn.Module, path: str) -> Iterator[tuple[str, list[str]]]:
         yield "light", own
     for name, child in module.named_children():
         inside = [(f"{path}{name}.{n}", p) for n, p in child.named_parameters(remove_duplicate=False)]
-        flat = type(child) is nn.Sequential and not any(one._modules for one in child)
+        flat = type(child) is nn.Sequential and all(map(_is_one, child))
         if _has_row(child) or (flat and not isinstance(module, nn.Sequential)):
             yield from _units(child, f"{path}{name}.")
         elif child._modules and inside:
-            yield "block" if _is_big(child) else "small", [n for n, _ in inside]
+            yield "block" if _is_big(child) and not _is_one(child) else "small", [n for n, _ in inside]
         elif inside:
             yield "light" if all(p.ndim < 2 for _, p in inside) else "layer", [n for n, _ in inside]
 
@@ -83,3 +83,8 @@ def _has_row(module: nn.Module) -> bool:
 def _is_big(module: nn.Module) -> bool:
     """Whether it's a block, and no mere convolution with its norm: three layers with weights or more."""
     return sum(bool(m._parameters) for m in module.modules()) > 2
+
+
+def _is_one(module: nn.Module) -> bool:
+    """Whether it's a single layer, with what a modifier put before or after it, or several heads in its place."""
+    return not getattr(module, "zoo_walks", True) or all(name.startswith("zoo_") for name in module._modules)

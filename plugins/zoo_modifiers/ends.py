@@ -43,7 +43,7 @@ def _without_heads(model: nn.Module, n: int, at: zoo.Where) -> tuple[nn.Module, 
 
     if not isinstance(model, TaskChoice):
         return model, ()
-    paths: tuple[str, ...] = model.zoo_heads_at if heads_of(model) else ()  # type: ignore[attr-defined, assignment]
+    paths: tuple[str, ...] = model.zoo_heads_at if heads_of(model) else ()  # type: ignore[assignment]
     if paths and at != "head" and classifiers(model, at, "num_classes") != paths:
         raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(paths)}; num_classes goes there")
     for path in paths:
