@@ -157,7 +157,7 @@ def test_a_block_fades_in() -> None:
     again.load_state_dict(model.state_dict())
     assert float(again.last.alpha) == 0.5
     assert torch.equal(again(x), model(x))
-    for wrong in (1.5, -0.1):
+    for wrong in (1.5, -0.1, "x", None, torch.tensor(7.0), [0.5], float("nan")):
         with pytest.raises(zoo.OptionError, match="expected a number from 0, the old network, to 1"):
             wider.alpha = wrong
     with pytest.raises(zoo.OptionError, match=r"grow\(\.\.\., fade=True\) makes one that is"):
@@ -177,6 +177,11 @@ def test_the_block_is_a_template() -> None:
     assert model(torch.randn(2, 3, 9, 9)).shape == (2, 2, 4, 4)
     linear = zoo.create("chain(12, 8, 4, block=Sequential(Linear(in, out), ReLU()))+grow(4, fade=True)")
     assert linear(torch.randn(2, 12)).shape == (2, 4)
+
+
+def test_a_block_without_channels_of_its_own_keeps_them() -> None:
+    model = zoo.create("chain(3, 8)+grow(8, block=MaxPool2d(2))+grow(8, block=Sequential(BatchNorm2d(out), ReLU()))")
+    assert model(torch.randn(2, 3, 8, 8)).shape == (2, 8, 4, 4)
 
 
 def test_two_thousand_blocks() -> None:
@@ -215,6 +220,27 @@ def test_a_chain_inside_a_model_grows() -> None:
 CHAIN_REFUSALS = [
     ("chain(3)", zoo.OptionError, "chain needs the channels of the input and of each block, as in chain(3, 32, 64)"),
     ("chain(3, 0)", zoo.OptionError, "chain: channels is 0 (int); expected greater than or equal to 1; its options: "),
+    (
+        "chain(3, 8)+grow(16, block=ReLU())",
+        zoo.ShapeError,
+        "the block ReLU has no channels of its own and so gives 8, ",
+    ),
+    (
+        "chain(3, 8, block=BatchNorm2d(8))",
+        zoo.ShapeError,
+        "the block BatchNorm2d(8) has no channels of its own and so ",
+    ),
+    (
+        "chain(3, 8, block=Sequential(Conv2d(a, b, 3), ReLU()))",
+        zoo.OptionError,
+        "the block Sequential(Conv2d(a, b, 3), ReLU()) can't be made with 'a' and 'b'; the words that stand for "
+        "numbers are `in` and `out`",
+    ),
+    (
+        "chain(3, 8, block=BatchNorm2d(o))",
+        zoo.OptionError,
+        "the block BatchNorm2d(o) can't be made with 'o'; the words ",
+    ),
     ("chain(3, 4, block=Conv2d(in))", zoo.OptionError, "chain(3, 4, block=Conv2d(in)): Conv2d(3): "),
     ("chain(3, 4, block=Covn2d(in, out))", zoo.UnknownNameError, "no layer 'Covn2d'; did you mean 'Conv2d'?"),
     ("chain(3, 4)+grow(3, fade=True)", zoo.ShapeError, "a block from 4 to 3 channels can't fade in: the old ones "),
