@@ -1,10 +1,12 @@
-"""Names for the parts of an nn.ModuleDict."""
+"""Names: for the parts of an nn.ModuleDict, and of what has several."""
 
 from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import zoo
 
@@ -24,3 +26,15 @@ def check_names(modifier: str, kind: str, names: Iterable[str], own: Iterable[st
         if reason:
             other = f"{name.removeprefix('zoo_')}_{kind}" if name.isidentifier() else re.sub(r"\W", "_", name)
             raise zoo.OptionError(f"{modifier}: a {kind} can't be called '{name}': {reason}; call it '{other}', say")
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """In an option's type: what gives the one name for a thing of several, so that equal variants have equal specs."""
+
+    name: Callable[[str], str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema  # at the first check, so that listing stays quick
+
+        return core_schema.no_info_after_validator_function(self.name, handler(source))

@@ -10,6 +10,7 @@ from torch import nn
 import zoo
 
 from ._recall import Chooses, calling, nobody_chose
+from .act import canonical
 
 
 class Switch(Chooses):
@@ -66,10 +67,15 @@ def _names(option: str, choice: str | Sequence[str] | None, switches: Sequence[S
     if choice is not None and not names:
         raise zoo.OptionError(f"{option}={choice!r} chooses nothing; the choices: {known}")
     for name in names:
-        if not isinstance(name, str) or not any(name in switch.names for switch in switches):
+        if not isinstance(name, str) or not any(_called(option, name) in switch.names for switch in switches):
             raise zoo.OptionError(f"there is no {option}={name!r}; the choices: {known}")
+    names = [_called(option, name) for name in names]
     for switch in switches:
         if len(both := [name for name in switch.names if name in names]) > 1:
             several = " and ".join(both)
             raise zoo.OptionError(f"{option}={choice!r}: {several} are choices of one place; name one of them")
     return names
+
+
+def _called(option: str, name: str) -> str:
+    return canonical(name) if option == "act_type" else name

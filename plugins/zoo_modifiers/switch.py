@@ -8,14 +8,14 @@ import zoo
 
 from ._copying import copy_fitting, topmost
 from ._names import check_names
-from .act import activations, layer_of, like
+from .act import Name, activations, layer_of, like
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @zoo.modifier(examples=["switch_act(relu, silu, sigmoid)"])
-def switch_act(model: nn.Module, /, *names: str, at: zoo.Where = "*") -> nn.Module:
+def switch_act(model: nn.Module, /, *names: Name, at: zoo.Where = "*") -> nn.Module:
     """Several activations in the place of each, by the names that `act` takes; the first is the default.
 
     `model(x, act_type="sigmoid")` runs that one, for this call. They are an nn.ModuleDict, the weights of a PReLU that
