@@ -752,6 +752,16 @@ def test_biases_stay_unless_they_are_named() -> None:
     assert torch.equal(filled.layers3[0].bias, base.layers3[0].bias)
 
 
+@pytest.mark.parametrize("mods", ["freeze({0})", "unfreeze({0})", "reinit({0}, zeros)"])
+@pytest.mark.parametrize("term", ["layers1.0.weight", "*s1.0.weight"])
+def test_a_parameter_is_no_place(mods: str, term: str) -> None:
+    words = (
+        r"matches nothing.*; 'layers1\.0\.weight' is a parameter, and at= takes modules, such as 'layers1\.0', which"
+    )
+    with pytest.raises(zoo.NoEffectError, match=words):
+        zoo.create(f"simple+{mods.format(term)}")
+
+
 def test_without_a_scheme_each_layer_does_as_when_it_was_made() -> None:
     torch.manual_seed(6)
     made = nn.Linear(100, 100)
@@ -812,7 +822,7 @@ LEARNING_REFUSALS = [
     ("simple+reinit(Linear, std=1)", zoo.OptionError, "reinit: options belong to a scheme, as in reinit(Linear, "),
     ("simple+reinit(Linear, normal, generator=1)", zoo.OptionError, "reinit: normal has no option 'generator'; its "),
     ("simple+reinit('*', orthogonal)", zoo.OptionError, "reinit: orthogonal can't fill 'layers3.0.weight' [70]: "),
-    ("vit_tiny_patch16_224(depth=1)+reinit('*')", zoo.NotApplicableError, "'' (VisionTransformer) doesn't say how "),
+    ("vit_tiny_patch16_224(depth=1)+reinit('*')", zoo.NotApplicableError, "the model itself (VisionTransformer) "),
     ("simple+freeze(ReLU)", zoo.NoEffectError, "at=ReLU matches 'layers1.1' (ReLU), which holds nothing to change"),
     ("simple+unfreeze(nowhere)", zoo.NoEffectError, "at=nowhere matches nothing in this Simple; sites: stem, head; "),
 ]

@@ -82,6 +82,12 @@ WRONG = [
     ({"fc1:norm": {"lr": 1}}, zoo.NoEffectError, "rule 'fc1:norm': 'fc1:norm' has no parameters in this Net"),
     ({":nrom": {"lr": 1}}, zoo.OptionError, "rule ':nrom': there is no kind ':nrom'; the kinds: :bias, :norm, :1d"),
     ({"fc1": 0.1}, zoo.OptionError, "rule 'fc1': 0.1; expected options of an optimizer, as in dict(lr=0.01)"),
+    ({3: {}}, zoo.OptionError, "rule 3: expected a selector, such as 'head' or ':bias', or a tuple of several"),
+    (
+        {("fc1", 3): {}},
+        zoo.OptionError,
+        "rule ('fc1', 3): expected a selector, such as 'head' or ':bias', or a tuple of several",
+    ),
     (["fc1"], zoo.OptionError, "rules=['fc1']; expected a dict of selector to options, as in {'head': dict(lr=0.01)}"),
 ]
 

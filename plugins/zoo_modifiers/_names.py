@@ -6,9 +6,13 @@ import keyword
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 import zoo
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def check_names(modifier: str, kind: str, names: Iterable[str], own: Iterable[str]) -> None:
@@ -38,3 +42,17 @@ class Canonical:
         from pydantic_core import core_schema  # at the first check, so that listing stays quick
 
         return core_schema.no_info_after_validator_function(self.name, handler(source))
+
+
+def holders(model: nn.Module, at: zoo.Where, kind: Callable[[Any], bool]) -> dict[str, nn.Module]:
+    """The modules that a selector names; NoEffectError says so, where it's parameters that bear the name."""
+    try:
+        return dict(zoo.select(model, at, kind=kind))
+    except zoo.NoEffectError as error:
+        terms = [term.removeprefix("!") for term in ([at] if isinstance(at, str) else at)]
+        for name, _ in model.named_parameters():
+            if any(fnmatchcase(name, term) for term in terms):
+                holder = name.rpartition(".")[0]
+                say = f", such as '{holder}', which holds it" if holder else ""
+                raise zoo.NoEffectError(f"{error}; '{name}' is a parameter, and at= takes modules{say}") from None
+        raise

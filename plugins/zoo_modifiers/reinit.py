@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import zoo
 
-from ._names import Canonical
+from ._names import Canonical, holders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ def reinit(
     if scheme is None and (options or bias is not None):
         raise zoo.OptionError("reinit: options belong to a scheme, as in reinit(Linear, normal, std=0.02)")
     draw = None if scheme is None else _scheme(scheme, options)
-    found = zoo.select(model, at, kind=_has_parameters)
+    found = holders(model, at, _has_parameters)
     with torch.no_grad():
         for path, module in found.items():
             if draw is None:
@@ -109,7 +109,8 @@ def _drawn(draw: Callable[[Tensor], Any], parameter: Tensor, name: str, scheme: 
 def _reset(path: str, module: nn.Module) -> None:
     reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
     if not callable(reset):
+        place = f"'{path}'" if path else "the model itself"
         raise zoo.NotApplicableError(
-            f"'{path}' ({type(module).__name__}) doesn't say how it is initialised; give a scheme, as in normal"
+            f"{place} ({type(module).__name__}) doesn't say how it is initialised; give a scheme, as in normal"
         )
     reset()
