@@ -66,6 +66,40 @@ def test_a_shared_module_counts_both_calls_under_each_of_its_names() -> None:
     assert (found["one"].calls, found["unused"].calls) == (2, 0)
 
 
+class Token(nn.Module):
+    """Hands a view of a parameter to a module, as CaiT and PiT do with their class tokens."""
+
+    def __init__(self, computes: bool) -> None:
+        super().__init__()
+        self.token, self.mix = nn.Parameter(torch.randn(1, 4)), nn.Linear(4, 4)
+        self.mix.bias.requires_grad_(False)
+        self.computes = computes
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.computes and float(x.sum()) > 1:  # so that it can't run on meta
+            return x
+        return x + self.mix(self.token.expand(len(x), -1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("computes", [False, True])
+def test_a_view_of_a_parameter_is_no_stumbling_block(computes: bool) -> None:
+    model = Token(computes)
+    assert flops_by_path(model, (torch.zeros(3, 4),))[""] == 2 * 3 * 4 * 4
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["mix.bias"]
+
+
+def test_cait_has_flops() -> None:
+    found = zoo.summary("cait_xxs24_224(depth=2)")
+    by_hand = sum(m.flops for p, m in found.modules.items() if p and "." not in p)
+    assert found.flops == by_hand > 0
+    assert (
+        found.parameters
+        == found.trainable
+        == sum(p.numel() for p in zoo.create("cait_xxs24_224(depth=2)").parameters())
+    )
+    assert "FLOPs" in str(zoo.diff("cait_xxs24_224(depth=2)", "cait_xxs24_224(depth=2)+act(relu)"))
+
+
 def test_the_model_is_not_touched() -> None:
     model = zoo.create("resnet18+dropout(0.2)")
     called: list[nn.Module] = []

@@ -243,10 +243,11 @@ def test_torchaos_quantize() -> None:
 def test_onnx(tmp_path: Path) -> None:
     import onnxruntime
 
-    model = zoo.create(SPEC).eval()
+    model = zoo.create(SPEC.replace("digit=10, ink=1", "species=20, age=1")).eval()
     x = digits(3)[0]
     batch = {"x": {0: torch.export.Dim("batch")}}
-    names = ["digit", "ink"]
+    names = list(model(x))  # by name, whatever the order in the spec
+    assert names == ["age", "species"]
     torch.onnx.export(model, (x,), tmp_path / "net.onnx", dynamo=True, dynamic_shapes=batch, output_names=names)
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     more = digits(7)[0]

@@ -7,6 +7,7 @@ import io
 import pickle
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,7 +157,7 @@ def test_a_block_fades_in() -> None:
     again.load_state_dict(model.state_dict())
     assert float(again.last.alpha) == 0.5
     assert torch.equal(again(x), model(x))
-    for wrong in (1.5, -0.1):
+    for wrong in (1.5, -0.1, "x", None, torch.tensor(7.0), [0.5], float("nan")):
         with pytest.raises(zoo.OptionError, match="expected a number from 0, the old network, to 1"):
             wider.alpha = wrong
     with pytest.raises(zoo.OptionError, match=r"grow\(\.\.\., fade=True\) makes one that is"):
@@ -176,6 +177,11 @@ def test_the_block_is_a_template() -> None:
     assert model(torch.randn(2, 3, 9, 9)).shape == (2, 2, 4, 4)
     linear = zoo.create("chain(12, 8, 4, block=Sequential(Linear(in, out), ReLU()))+grow(4, fade=True)")
     assert linear(torch.randn(2, 12)).shape == (2, 4)
+
+
+def test_a_block_without_channels_of_its_own_keeps_them() -> None:
+    model = zoo.create("chain(3, 8)+grow(8, block=MaxPool2d(2))+grow(8, block=Sequential(BatchNorm2d(out), ReLU()))")
+    assert model(torch.randn(2, 3, 8, 8)).shape == (2, 8, 4, 4)
 
 
 def test_two_thousand_blocks() -> None:
@@ -214,6 +220,27 @@ def test_a_chain_inside_a_model_grows() -> None:
 CHAIN_REFUSALS = [
     ("chain(3)", zoo.OptionError, "chain needs the channels of the input and of each block, as in chain(3, 32, 64)"),
     ("chain(3, 0)", zoo.OptionError, "chain: channels is 0 (int); expected greater than or equal to 1; its options: "),
+    (
+        "chain(3, 8)+grow(16, block=ReLU())",
+        zoo.ShapeError,
+        "the block ReLU has no channels of its own and so gives 8, ",
+    ),
+    (
+        "chain(3, 8, block=BatchNorm2d(8))",
+        zoo.ShapeError,
+        "the block BatchNorm2d(8) has no channels of its own and so ",
+    ),
+    (
+        "chain(3, 8, block=Sequential(Conv2d(a, b, 3), ReLU()))",
+        zoo.OptionError,
+        "the block Sequential(Conv2d(a, b, 3), ReLU()) can't be made with 'a' and 'b'; the words that stand for "
+        "numbers are `in` and `out`",
+    ),
+    (
+        "chain(3, 8, block=BatchNorm2d(o))",
+        zoo.OptionError,
+        "the block BatchNorm2d(o) can't be made with 'o'; the words ",
+    ),
     ("chain(3, 4, block=Conv2d(in))", zoo.OptionError, "chain(3, 4, block=Conv2d(in)): Conv2d(3): "),
     ("chain(3, 4, block=Covn2d(in, out))", zoo.UnknownNameError, "no layer 'Covn2d'; did you mean 'Conv2d'?"),
     ("chain(3, 4)+grow(3, fade=True)", zoo.ShapeError, "a block from 4 to 3 channels can't fade in: the old ones "),
@@ -318,6 +345,74 @@ def test_a_head_that_was_put_in_by_hand_is_no_silent_mistake() -> None:
         model(torch.randn(2, 100))
 
 
+def put_by_hand(model: nn.Module) -> nn.Module:
+    model.fc = nn.Linear(512, 3)
+    return model
+
+
+def reset_by_hand(model: Any) -> nn.Module:
+    model.reset_classifier(3)
+    return model  # type: ignore[no-any-return]
+
+
+BY_HAND = {
+    "assigned": put_by_hand,
+    "timm's own": reset_by_hand,
+    "zoo.replace": lambda m: zoo.replace(m, "fc", nn.Linear(512, 3)),
+    "replace": lambda m: zoo.modify(m, "replace(fc, Linear(512, 3))"),
+}
+
+
+@pytest.mark.parametrize("way", BY_HAND)
+def test_heads_that_were_replaced_are_gone(way: str) -> None:
+    model: Any = BY_HAND[way](zoo.create("resnet18+heads(a=2, b=1, default=b)")).eval()
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(model(x), model.fc(model.forward_head(model.forward_features(x), pre_logits=True)))
+    with pytest.raises(zoo.NotApplicableError, match="task='a': there are no heads at fc any more; leave task= out"):
+        model(x, task="a")
+    with pytest.raises(zoo.NotApplicableError, match=r"this ResNet has no heads; heads\(cls=10, reg=1\) makes them"):
+        zoo.modify(model, "drop_heads(a)")
+    assert zoo.modify(model, "num_classes(7)", copy=True)(x).shape == (1, 7)
+    again = zoo.modify(model, "heads(c=4)")
+    assert {name: tuple(out.shape) for name, out in again(x).items()} == {"c": (1, 4)}
+
+
+def test_heads_of_a_users_model_that_were_replaced_are_gone() -> None:
+    net = zoo.modify(nn.Sequential(nn.ReLU(), nn.Linear(5, 2)), 'heads(a=2, b=1, at="1")')
+    zoo.modify(net, 'replace("1", Linear(5, 3))')
+    assert net(torch.randn(2, 5)).shape == (2, 3)
+    zoo.modify(net, 'heads(a=2, at="1")')
+    assert zoo.modify(net, "num_classes(4)")(torch.randn(2, 5)).shape == (2, 4)
+    assert type(net) is nn.Sequential
+
+
+BACK = {
+    "mlp+heads(a=3, b=Head(2, hidden=4))": "mlp",
+    "convnet+heads(a=3, default=a)": "convnet",
+    "torchvision/squeezenet1_1+heads(a=2)": "torchvision/squeezenet1_1",
+    "test_resnet+heads(a=2)": "test_resnet",
+    "deit_tiny_distilled_patch16_224(depth=1)+heads(a=2)": "deit_tiny_distilled_patch16_224(depth=1)",
+}
+
+
+@pytest.mark.parametrize("n", [5, 0, 1000])
+@pytest.mark.parametrize("spec", BACK)
+def test_num_classes_leads_back_from_heads(spec: str, n: int, tmp_path: Path) -> None:
+    model = zoo.modify(zoo.create(spec), f"num_classes({n})")
+    plain = zoo.create(f"{BACK[spec]}+num_classes({n})")
+    assert type(model) is type(plain)
+    assert not zoo.diff(plain, model)
+    assert not zoo.verify(model)
+    zoo.save(model, tmp_path / "m.safetensors")
+    assert not zoo.verify(zoo.load(tmp_path / "m.safetensors"))
+
+
+def test_a_default_head_can_be_undone() -> None:
+    model, x = multi_task("heads(cls=10, reg=1, default=cls)+heads(default='*')").eval(), torch.randn(4, 100)
+    assert list(model(x)) == ["cls", "reg"]
+    assert list(zoo.create(zoo.spec_of(zoo.modify(model, "drop_heads(cls)")))(x)) == ["reg"]
+
+
 HEAD_REFUSALS = [
     ("simple+heads(a=2, default=b)", zoo.OptionError, "heads: there is no head 'b' to be the default; the heads: a"),
     ("simple+heads(default=b)", zoo.OptionError, "heads needs at least one name=size, as in heads(cls=10, reg=1)"),
@@ -392,6 +487,21 @@ def test_any_layer_can_be_switched_and_several_at_once() -> None:
     assert torch.equal(model(x), last(torch.relu(second(torch.relu(hidden)))))
 
 
+def test_the_default_is_the_layer_that_is_named_else_the_first_by_name() -> None:
+    x = torch.randn(2, 100)
+    for mods, default, spelt in [
+        ("relu=ReLU(), gelu=GELU()", nn.functional.gelu, "gelu=GELU(), relu=ReLU()"),
+        ("relu=ReLU(), gelu=GELU(), default=relu", torch.relu, "default=relu, gelu=GELU(), relu=ReLU()"),
+    ]:
+        model = zoo.create(f"simple+switch(layers1.1, {mods})")
+        assert torch.equal(model.layers1(x), default(model.layers1[0](x)))
+        assert str(zoo.spec_of(model)) == f"simple+switch(site=layers1.1, {spelt})"
+        again = zoo.create(zoo.spec_of(model), weights=model).eval()
+        assert torch.equal(again(x), model.eval()(x))
+    model = zoo.create("simple+switch_act(sigmoid, relu)")  # as they are written
+    assert torch.equal(model.layers1(x), torch.sigmoid(model.layers1[0](x)))
+
+
 def test_choices_may_start_with_the_old_layers_weights() -> None:
     base = zoo.create("convnet(8, 2)")
     conv = "Conv2d(3, 8, 3, padding=1, bias=False)"
@@ -456,6 +566,16 @@ SWITCH_REFUSALS = [
     ("simple+switch_act(relu, relu)", zoo.OptionError, "switch_act needs two or more different activations, as in "),
     ("simple+switch_act(relu, slu)", zoo.OptionError, "act: no activation 'slu'; did you mean 'silu'?"),
     ("simple+switch(layers1.1, a=ReLU())", zoo.OptionError, "switch needs two or more name=layer, as in switch(act1, "),
+    (
+        "simple+switch(layers1.1, a=ReLU(), b=GELU(), default=c)",
+        zoo.OptionError,
+        "switch: there is no layer 'c' to be ",
+    ),
+    (
+        "simple+switch(layers1.1, a=ReLU(), chosen=ReLU())",
+        zoo.OptionError,
+        "switch: a layer can't be called 'chosen': ",
+    ),
     ("simple+switch(layers1.1, a=ReLU(), keys=ReLU())", zoo.OptionError, "switch: a layer can't be called 'keys': "),
     ("simple+switch(nowhere, a=ReLU(), b=GELU())", zoo.NoEffectError, "at=nowhere matches nothing in this Simple; "),
 ]
@@ -582,6 +702,40 @@ def test_reinit_is_what_torch_draws(scheme: str, draw: Any) -> None:
     assert zoo.spec_of(zoo.create(str(zoo.spec_of(model)), device="meta")) == zoo.spec_of(model)
 
 
+SAME = [
+    ("reinit(Linear, normal, std=1)", "reinit(Linear, normal_, std=1.0)", "reinit(at=Linear, scheme=normal, std=1.0)"),
+    ("reinit(Linear, constant, val=3)", "reinit(Linear, constant_, val=3.0)", None),
+    ("act(swish)", "act(silu)", "act(name=silu)"),
+    ("switch_act(relu, swish)", "switch_act(relu, silu)", "switch_act(relu, silu)"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "text"), SAME, ids=[one for one, *_ in SAME])
+def test_what_means_the_same_prints_the_same(one: str, other: str, text: str | None) -> None:
+    specs = [zoo.spec_of(zoo.create(f"simple+{mods}", device="meta")) for mods in (one, other)]
+    assert specs[0] == specs[1]
+    assert text is None or str(specs[0]) == f"simple+{text}"
+
+
+def test_every_other_name_of_timms_is_known() -> None:
+    from timm.layers import create_act
+
+    by_layer: dict[Any, list[str]] = {}
+    for name, layer in {**create_act._ACT_LAYER_DEFAULT, **create_act._ACT_LAYER_ME}.items():
+        by_layer.setdefault(layer, []).append(name)
+    for names in by_layer.values():
+        assert {str(zoo.spec_of(zoo.create(f"simple+act({name})"))) for name in names} == {
+            f"simple+act(name={names[0]})"
+        }
+    assert "name: str, at" in zoo.describe("act").signature
+
+
+def test_a_choice_goes_by_its_other_name_too() -> None:
+    model, x = zoo.create("simple+switch_act(relu, swish)").eval(), torch.randn(2, 100)
+    assert torch.equal(model(x, act_type="swish"), model(x, act_type="silu"))
+    assert not torch.equal(model(x, act_type="swish"), model(x))
+
+
 def test_reinit_on_matrices() -> None:
     assert torch.equal(zoo.create("simple+reinit(layers1.0, eye)").layers1[0].weight, torch.eye(100))
     weight = zoo.create("simple+reinit(layers1.0, sparse, sparsity=0.5)").layers1[0].weight
@@ -596,6 +750,16 @@ def test_biases_stay_unless_they_are_named() -> None:
     filled = zoo.modify(base, "reinit(Linear, ones, bias=0.5)", copy=True)
     assert set(filled.layers2[0].bias.tolist()) == {0.5}
     assert torch.equal(filled.layers3[0].bias, base.layers3[0].bias)
+
+
+@pytest.mark.parametrize("mods", ["freeze({0})", "unfreeze({0})", "reinit({0}, zeros)"])
+@pytest.mark.parametrize("term", ["layers1.0.weight", "*s1.0.weight"])
+def test_a_parameter_is_no_place(mods: str, term: str) -> None:
+    words = (
+        r"matches nothing.*; 'layers1\.0\.weight' is a parameter, and at= takes modules, such as 'layers1\.0', which"
+    )
+    with pytest.raises(zoo.NoEffectError, match=words):
+        zoo.create(f"simple+{mods.format(term)}")
 
 
 def test_without_a_scheme_each_layer_does_as_when_it_was_made() -> None:
@@ -700,6 +864,29 @@ def test_a_classifier_keeps_what_was_put_around_it() -> None:
     assert {change.what for change in zoo.changes(zoo.create("mlp+num_classes(10)"))} == {"already"}
 
 
+CUT = ["mlp", "simple", "convnet", "torchvision/squeezenet1_1", "test_resnet", "levit_128s"]
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_classifier_that_was_cut_off_can_come_back(name: str) -> None:
+    model = zoo.create(f"{name}+num_classes(0)+num_classes(0)", device="meta")
+    assert {change.what for change in zoo.changes(model) if change.part == "num_classes(n=0)"} > {"already"}
+    old = zoo.create(name, device="meta")
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        ours, theirs = zoo.modify(other, "heads(a=3)", copy=True), zoo.modify(old, "heads(a=3)", copy=True)
+        shapes = [{k: v.shape for k, v in net.state_dict().items() if ".a." in k} for net in (ours, theirs)]
+        assert list(shapes[0].values()) == list(shapes[1].values())
+        assert not zoo.diff(zoo.modify(other, "num_classes(3)"), zoo.modify(old, "num_classes(3)", copy=True))
+    assert not zoo.verify(model)
+
+
+def test_heads_on_a_saved_model_without_a_classifier(tmp_path: Path) -> None:
+    zoo.save(zoo.create("convnet(4, 2)+num_classes(0)"), tmp_path / "m.safetensors")
+    model = zoo.modify(zoo.load(tmp_path / "m.safetensors"), "heads(a=3)")
+    assert model(torch.randn(2, 3, 8, 8))["a"].shape == (2, 3)
+    assert not zoo.verify(model)
+
+
 IN_CHANS = ["test_resnet", "test_vit", "test_convnext", "test_nfnet", pytest.param("tresnet_m", marks=pytest.mark.slow)]
 
 
@@ -745,7 +932,7 @@ END_REFUSALS = [
         zoo.NotApplicableError,
         "this FCOS normalises images of 3 channels itself, so in_chans can't make it take 1",
     ),
-    ("simple+heads(a=1)+num_classes(3)", zoo.NotApplicableError, "this model has several heads; heads(name=n) adds "),
+    ("simple+heads(a=1)+num_classes(3, at=layers1)", zoo.NotApplicableError, "this model has its heads at layers3.1; "),
     ("chain(3, 4)+num_classes(3)", zoo.NotApplicableError, "this Chain names no classifier; say where, as in "),
     ("simple+num_classes(3, at=layers1.1)", zoo.NotApplicableError, "num_classes needs a linear layer or a "),
     ("simple+num_classes(-1)", zoo.OptionError, "num_classes: n is -1 (int); expected greater than or equal to 0; "),

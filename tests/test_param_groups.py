@@ -82,6 +82,12 @@ WRONG = [
     ({"fc1:norm": {"lr": 1}}, zoo.NoEffectError, "rule 'fc1:norm': 'fc1:norm' has no parameters in this Net"),
     ({":nrom": {"lr": 1}}, zoo.OptionError, "rule ':nrom': there is no kind ':nrom'; the kinds: :bias, :norm, :1d"),
     ({"fc1": 0.1}, zoo.OptionError, "rule 'fc1': 0.1; expected options of an optimizer, as in dict(lr=0.01)"),
+    ({3: {}}, zoo.OptionError, "rule 3: expected a selector, such as 'head' or ':bias', or a tuple of several"),
+    (
+        {("fc1", 3): {}},
+        zoo.OptionError,
+        "rule ('fc1', 3): expected a selector, such as 'head' or ':bias', or a tuple of several",
+    ),
     (["fc1"], zoo.OptionError, "rules=['fc1']; expected a dict of selector to options, as in {'head': dict(lr=0.01)}"),
 ]
 
@@ -164,7 +170,48 @@ ORDERS = {
     "mlp(8, hidden=[4, 4])": {"layers.0": 0.25, "layers.2": 0.5, "layers.4": 1.0},
     "convnet(4, depth=2)+heads(a=3)": {"blocks.0": 0.25, "blocks.1": 0.5, "head": 1.0},
     "torchvision/alexnet": {"features.0": 1 / 128, "classifier.4": 0.5, "classifier.6": 1.0},
+    "torchvision/alexnet+dropout(0.1, at=classifier.4)+heads(a=2, b=3)": {"features.0": 1 / 128, "classifier.4": 0.5},
 }
+
+
+# torchvision's models and timm's of the same architecture.
+TWINS = {
+    "resnet18": "resnet18",
+    "resnet50": "resnet50",
+    "vit_b_32": "vit_base_patch32_224",
+    "convnext_tiny": "convnext_tiny",
+    "swin_t": "swin_tiny_patch4_window7_224",
+    "densenet121": "densenet121",
+    "efficientnet_b0": "efficientnet_b0",
+    "mobilenet_v2": "mobilenetv2_100",
+    "regnet_y_400mf": "regnety_004",
+}
+
+
+@pytest.mark.parametrize(("name", "tail"), [*((name, "") for name in TWINS), ("vit_b_32", "+heads(a=3, b=1, c=2)")])
+def test_torchvisions_models_have_as_many_layers_as_timms(name: str, tail: str) -> None:
+    device = None if name.startswith("regnet") else "meta"
+    ours, theirs = (zoo.create(spec + tail, device=device) for spec in (f"torchvision/{name}", TWINS[name]))
+    groups = [zoo.param_groups(model, layer_decay=0.75, lr=1.0) for model in (ours, theirs)]
+    assert [group["lr"] for group in groups[0]] == [group["lr"] for group in groups[1]]
+    # The same weights in the same layers, where the two put them in the same order.
+    sizes = [[sum(p.numel() for p in group["params"]) for group in found] for found in groups]
+    assert sum(sizes[0]) == sum(sizes[1])
+    if name.startswith("resnet"):
+        assert sizes[0] == sizes[1]
+
+
+def test_the_order_of_a_chain_is_that_of_its_links() -> None:
+    model = zoo.create("chain(3, 8, 8)+append(top=Conv2d(8, 2, 1))+grow(8, after=0)+grow(8)")
+    model.insert_before(model.first.next, nn.Conv2d(8, 8, 1))
+    rates = {
+        name.partition(".")[0]: group["lr"]
+        for group in zoo.param_groups(model, layer_decay=0.5, lr=1.0)
+        for name in group["param_names"]
+    }
+    keys = [*map(model.key, model), "top"]
+    assert keys == ["0", "4", "2", "1", "3", "top"]
+    assert [rates[key] for key in keys] == [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0]
 
 
 @pytest.mark.parametrize("spec", ORDERS)

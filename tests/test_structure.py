@@ -681,7 +681,7 @@ def test_modify_finds_sizes_that_do_not_fit(base: str, mods: str, text: str) -> 
     shown, state, held = repr(model), model.state_dict(keep_vars=True), list(optimizer.param_groups[0]["params"])
     with pytest.raises(zoo.ShapeError) as caught:
         zoo.modify(model, mods, optimizer=optimizer)
-    assert str(caught.value).endswith(f": {text}{_TOGETHER}")
+    assert str(caught.value).endswith(f": {text}{'' if '+' in mods else _TOGETHER}")
     assert repr(model) == shown
     assert all(tensor is state[name] for name, tensor in model.state_dict(keep_vars=True).items())
     assert all(a is b for a, b in zip(held, optimizer.param_groups[0]["params"], strict=True))
@@ -704,6 +704,8 @@ def test_looking_for_sizes_neither_moves_statistics_nor_calls_hooks() -> None:
 
 def test_what_fits_together_goes_in_one_call() -> None:
     model = zoo.create("simple")
+    with pytest.raises(zoo.ShapeError, match=r"would fit$"):  # it is one already
+        zoo.modify(model, "act(silu)+append(layers2, Linear(9, 70))")
     zoo.modify(model, "replace(layers1.0, Linear(100, 50))+replace(layers2.0, Linear(50, 70))")
     assert model(torch.randn(2, 100)).shape == (2, 2)
 

@@ -186,6 +186,11 @@ MISFITS = [
     ),
     (
         "resnet18",
+        (0, 0, 0),
+        "'conv1' (Conv2d) wants in_channels=3, but 0 arrive ([1, 0, 0, 0]); nothing fits a size of 0",
+    ),
+    (
+        "resnet18",
         (8, 3, 64, 64),
         f"'conv1' (Conv2d) wants 4 dimensions, the batch first, but [1, 8, 3, 64, 64] arrives{USUAL}",
     ),

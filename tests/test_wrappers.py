@@ -82,7 +82,8 @@ def test_an_edit_without_parameters_works_inside(wrapper: str) -> None:
 
 
 _WORDS = (
-    "would come, go, freeze or thaw behind the back of DistributedDataParallel, which has noted what it keeps in step; "
+    "would come, go, freeze, thaw or get other values behind the back of DistributedDataParallel, which has noted what "
+    "it keeps in step; "
     "modify the module inside, then wrap it again: DistributedDataParallel(zoo.modify(model.module, ...))"
 )
 _COUNT = "num_batches_tracked"
@@ -96,6 +97,8 @@ REFUSED = [
     ("replace(head, Linear(8, 10))", f"'head.bias' and 1 more {_WORDS}"),
     ("act(silu)+heads(a=2)", f"'head.a.bias' and 3 more {_WORDS}"),
     ("act(prelu)", f"'blocks.0.act.weight' and 1 more {_WORDS}"),
+    ("reinit(head, normal, std=0.1)", f"'head.weight' {_WORDS}"),
+    ("reinit(head)", f"'head.bias' and 1 more {_WORDS}"),
 ]
 
 
@@ -136,7 +139,7 @@ def test_freezing_behind_its_back_is_refused() -> None:
     module.zoo_modifiers = zoo.hookimpl(specname="zoo_modifiers")(lambda: [frozen])
     wrapped = DDP(small())
     with pytest.raises(
-        zoo.NotApplicableError, match=r"^'blocks\.0\.conv\.weight' and 2 more would come, go, freeze or thaw"
+        zoo.NotApplicableError, match=r"^'blocks\.0\.conv\.weight' and 2 more would come, go, freeze, thaw or "
     ):
         zoo.modify(wrapped, "frozen", registry=zoo.Registry.of(module))
     assert all(p.requires_grad for p in wrapped.parameters())

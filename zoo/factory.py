@@ -183,8 +183,9 @@ def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None
     """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
     done = changes_of(result)[known:]
     if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
-        what = "+".join(dict.fromkeys(change.part for change in done))
-        if error := misfit(start, Snapshot(result), blueprint.arguments_for(result, done), what):
+        parts = dict.fromkeys(change.part for change in done)
+        arguments = blueprint.arguments_for(result, done)
+        if error := misfit(start, Snapshot(result), arguments, "+".join(parts), len(parts) > 1):
             raise error
 
 

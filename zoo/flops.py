@@ -116,7 +116,8 @@ def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, 
     if meta:
         arguments = pytree.tree_map_only(Tensor, lambda t: t.detach().to("meta"), arguments)
     found = {id(module): Cost() for module in model.modules()}
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.random.fork_rng(devices=[]), _plainly():
+    seeds = torch.random.fork_rng(devices=[])
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), _without_gradients(model), seeds, _plainly():
         count = _Count(counter)
         count.take((arguments, [*model.parameters(), *model.buffers()]))
         count.memory = 0
@@ -155,6 +156,19 @@ def _watch(module: nn.Module, cost: Cost, count: _Count) -> None:
         raise NotApplicableError(f"a {type(module).__name__} takes no hooks, so nothing can be counted in it")
     module.register_forward_pre_hook(enter)
     module.register_forward_hook(leave)
+
+
+@contextmanager
+def _without_gradients(model: nn.Module) -> Iterator[None]:
+    """With no parameter that trains: torch's counter stumbles over views of one, made where no gradient is wanted."""
+    trained = [p for p in model.parameters() if p.requires_grad and p.is_leaf]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:  # they may be the model's own
+            parameter.requires_grad_(True)
 
 
 @contextmanager

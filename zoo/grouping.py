@@ -128,7 +128,9 @@ def _resolved(model: nn.Module, rules: Rules, named: Named) -> Iterator[tuple[Ma
     for where, options in rules.items():
         if not isinstance(options, Mapping) or {"params", "param_names"} & options.keys():
             raise OptionError(f"rule {where!r}: {options!r}; expected options of an optimizer, as in dict(lr=0.01)")
-        terms = [where] if isinstance(where, str) else list(where)
+        terms = [where] if isinstance(where, str) else list(where) if isinstance(where, tuple) else []
+        if not terms or not all(isinstance(term, str) for term in terms):
+            raise OptionError(f"rule {where!r}: expected a selector, such as 'head' or ':bias', or a tuple of several")
         meant: set[int] = set()
         for term in terms if not all(term.startswith("!") for term in terms) else ["*"]:
             if not term.startswith("!"):

@@ -27,9 +27,15 @@ _FIXED: tuple[tuple[type, str, int], ...] = (
 )
 
 
-def misfit(start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str) -> ShapeError | None:
+_TOGETHER = "; edits that only fit together go into one call, joined by '+'"
+
+
+def misfit(
+    start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str, several: bool = False
+) -> ShapeError | None:
     """Why a forward of an edited live model fails, if one of the model before the edit doesn't.
 
+    what: the edit, as text; several: whether it's more than one, joined by '+'.
     The model is as it is at the end. A copy without memory runs, so that neither buffers nor users' hooks notice.
     """
     try:
@@ -40,7 +46,7 @@ def misfit(start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str
         except Exception:
             return None  # nothing is known of a model that its arch's sample doesn't fit
         else:
-            return ShapeError(f"{error}; edits that only fit together go into one call, joined by '+'")
+            return ShapeError(f"{error}{'' if several else _TOGETHER}")
         finally:
             end.restore()
     except Exception:
@@ -88,7 +94,7 @@ def explained(model: nn.Module, error: Exception, lead: str = "", causes: bool =
     for attribute, wants, got in _sizes(module, arrived[0]) if arrived and arrived[0].ndim > 1 else ():
         if wants != got:
             fits = f"a {type(module).__name__} with {attribute}={got} would fit{_USUAL if causes else ''}"
-            cure = _cause(module, wants, arrived[0]) or fits
+            cure = _cause(module, wants, arrived[0]) or (fits if got else "nothing fits a size of 0")
             return ShapeError(f"{lead}{name} wants {attribute}={wants}, but {got} arrive ({shapes}); {cure}")
     reason = str(error).split("\n")[0] or type(error).__name__
     came = f", where {shapes} arrived" if shapes else ""

@@ -78,13 +78,17 @@ class Outer:
         if changed := sorted({name for name, *_ in self.held ^ _held(result)}) if self.notes else []:
             more = f" and {len(changed) - 1} more" if changed[1:] else ""
             raise NotApplicableError(
-                f"'{changed[0]}'{more} would come, go, freeze or thaw behind the back of {self.notes}, which has noted "
-                f"what it keeps in step; {again.format(self.notes)}"
+                f"'{changed[0]}'{more} would come, go, freeze, thaw or get other values behind the back of "
+                f"{self.notes}, which has noted what it keeps in step; {again.format(self.notes)}"
             )
         if self.around and result is not self.model:
             raise NotApplicableError(f"this replaces the root that {self.around} holds; {again.format(self.around)}")
 
 
-def _held(model: nn.Module) -> set[tuple[str, int, bool]]:
+def _held(model: nn.Module) -> set[tuple[str, int, bool, int | None]]:
+    """What is noted, and how often each was written to: new numbers would be other ones on each process."""
+    from torch.nn.parameter import is_lazy
+
     tensors = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    return {(name, id(tensor), tensor.requires_grad) for name, tensor in tensors}
+    written = ((t, None if is_lazy(t) or t.is_inference() else t._version) for _, t in tensors)
+    return {(name, id(t), t.requires_grad, version) for (name, _), (t, version) in zip(tensors, written, strict=True)}

@@ -54,10 +54,11 @@ class Block(nn.Module):
         return self.alpha * x + (1 - self.alpha) * _as_large(old, x) if self.fade else x
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "alpha" and not isinstance(value, Tensor):
+        # torch itself sets the buffer to a tensor, such as one on another device.
+        if name == "alpha" and not (isinstance(value, Tensor) and (value.is_meta or value.ndim or 0 <= value <= 1)):
             if not self.__dict__.get("fade"):
                 raise zoo.OptionError("this block isn't fading in; grow(..., fade=True) makes one that is")
-            if not 0 <= value <= 1:
+            if not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise zoo.OptionError(f"alpha={value}; expected a number from 0, the old network, to 1")
             self.alpha.fill_(value)
         else:
@@ -151,9 +152,13 @@ class Chain(nn.Module):
             raise zoo.ShapeError("what stands in front of the new block doesn't say how many channels it gives")
         if fade and before > after:
             raise zoo.ShapeError(f"a block from {before} to {after} channels can't fade in: the old ones don't fit in")
-        made = template.build(**{"in": before, "out": after}) if template else None
-        layers = plain_layers(before, after) if made is None else _layers(made)
+        layers = plain_layers(before, after) if template is None else _layers(_filled(template, before, after))
         block = Block(layers, fade)
+        if channels(block) == (None, None) and before != after:
+            raise zoo.ShapeError(
+                f"the block {template} has no channels of its own and so gives {before}, not {after}; say where "
+                "they go, as in Conv2d(in, out, 3, padding=1)"
+            )
         if channels(block) not in ((before, after), (None, None)):
             raise zoo.ShapeError(f"the block {template} is one for {channels(block)} channels, not {(before, after)}")
         return block
@@ -163,7 +168,10 @@ class Chain(nn.Module):
     ) -> nn.Module:
         """Make a block that gives so many channels, put it behind another, or at the end, and return it."""
         place = behind or self.last
-        return self.insert_after(place, self.make(channels(place)[1], after, template, fade))
+        blocks = list(self)
+        gives = (channels(block)[1] for block in reversed(blocks[: blocks.index(place) + 1]))
+        before = next((size for size in gives if size is not None), None)  # a pooling hands on what it gets
+        return self.insert_after(place, self.make(before, after, template, fade))
 
     def insert_after(self, place: nn.Module, block: nn.Module) -> nn.Module:
         """Put a block, or a layer as one, behind another. ShapeError where its channels don't fit."""
@@ -217,6 +225,25 @@ class Chain(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         iter(self)  # links the blocks, which come without
+
+
+def _filled(template: zoo.Template, before: int, after: int) -> nn.Module:
+    try:
+        return template.build(**{"in": before, "out": after})
+    except zoo.OptionError:
+        if words := [f"'{word}'" for word in _words(template.call) if word not in ("in", "out")]:
+            what = f"the block {template} can't be made with {' and '.join(words)}"
+            raise zoo.OptionError(f"{what}; the words that stand for numbers are `in` and `out`") from None
+        raise
+
+
+def _words(call: Any) -> Iterator[str]:
+    """The words in a template, those in the layers inside it too."""
+    for value in call if isinstance(call, tuple) else [value for _, value in call.args]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, tuple) or hasattr(value, "args"):
+            yield from _words(value)
 
 
 def channels(module: nn.Module | None) -> tuple[int | None, int | None]:

@@ -32,9 +32,17 @@ def _sample(model: nn.Module) -> tuple[int, ...]:
     return (getattr(stem, "in_channels", getattr(stem, "in_features", 1)), *[16] * side)
 
 
+def _order(model: nn.Module) -> dict[str, int]:
+    """Each block is a layer, in the order in which they run, and then what stands behind the chain."""
+    parts = sorted((name for name, _ in model.named_children()), key=lambda name: not name.isdigit())
+    places = {name: place for place, name in enumerate(parts)}
+    return {name: places[name.partition(".")[0]] for name, _ in model.named_parameters(remove_duplicate=False)}
+
+
 @zoo.arch(
     sites=_sites,
     sample=_sample,
+    order=_order,
     examples=["chain(3, 32)", "chain(3, 32, 64, block=Sequential(Conv2d(in, out, 3, padding=1), GELU()))"],
 )
 def chain(*channels: Size, block: zoo.Template | None = None) -> nn.Module:

@@ -16,7 +16,7 @@ from annotated_types import Ge
 import zoo
 
 from ._names import scan
-from ._order import by_module
+from ._order import by_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def torchvision_family(name: str, source: str | None) -> zoo.Arch | None:
             options.setdefault("init_weights", True)  # what it does anyway, less the warning
         return builder(weights="DEFAULT" if pretrained else None, **options)
 
-    return zoo.Arch(name, build, sites, sample, order=by_module)
+    return zoo.Arch(name, build, sites, sample, order=by_rows)
 
 
 def _check_options(name: str, builder: Callable[..., Any], options: dict[str, Any]) -> None:

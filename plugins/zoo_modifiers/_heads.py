@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 import zoo
 
+from ._recall import Chooses, calling, nobody_chose
+
 
 class Head(nn.Module):
     """What one head is to be, as a layer of a spec: `heads(reg=Head(1, hidden=64, dropout=0.2))`.
@@ -31,25 +33,23 @@ class Head(nn.Module):
         raise zoo.NotApplicableError("a Head says what `heads` should make, as in heads(reg=Head(1, hidden=64))")
 
 
-class Heads(nn.ModuleDict):
+class Heads(Chooses):
     """A layer for each name, all on the same features, with so many outputs each.
 
     Between the trunk and the end of the model the outputs travel as one tensor, side by side along `dim`, so that
     whatever the arch does behind its classifier (flatten, average over two classifiers, upsample) goes on working;
-    `TaskChoice` takes them apart. With `task` set, only that head is computed.
+    `TaskChoice` takes them apart. With a `choice`, only that head is computed.
     """
-
-    zoo_walks = False  # the forward goes by the names in `sizes`, so that more may be registered beside the heads
 
     def __init__(self, layers: Mapping[str, nn.Module], sizes: Mapping[str, int], dim: int) -> None:
         super().__init__(layers)
         self.sizes = dict(sizes)
         self.dim = dim
-        self.task: str | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        if self.task is not None:
-            return self[self.task](*args, **kwargs)  # type: ignore[no-any-return]
+        task = self.chosen() or "*"
+        if task != "*":
+            return self[task](*args, **kwargs)  # type: ignore[no-any-return]
         outputs = [self[name](*args, **kwargs) for name in self.sizes]
         for (name, size), output in zip(self.sizes.items(), outputs, strict=True):
             if output.shape[self.dim] != size:  # what follows couldn't be taken apart
@@ -68,20 +68,37 @@ class TaskChoice(zoo.Mixin):
     zoo_heads_default: str | None = None
 
     def forward(self, *args: Any, task: str | None = None, **kwargs: Any) -> Any:
-        several = [self.get_submodule(path) for path in self.zoo_heads_at]  # type: ignore[attr-defined]
+        several = heads_of(self)
+        if not several:  # someone put something else in their place
+            if task is None:
+                return super().forward(*args, **kwargs)  # type: ignore[misc]
+            where = " and ".join(self.zoo_heads_at)  # type: ignore[attr-defined]
+            raise zoo.NotApplicableError(f"task={task!r}: there are no heads at {where} any more; leave task= out")
         sizes = several[0].sizes
-        task = task or self.zoo_heads_default or "*"
-        if task == "*":
-            return _apart(super().forward(*args, **kwargs), sizes, several[0].dim)  # type: ignore[misc]
-        if task not in sizes:
-            raise zoo.OptionError(f"there is no head '{task}'; the heads: {', '.join(sizes)}")
-        for heads in several:
-            heads.task = task
-        try:
-            return super().forward(*args, **kwargs)  # type: ignore[misc]
-        finally:
-            for heads in several:
-                heads.task = None  # or one failing call would choose for the next
+        wanted = task
+        if task is None:
+            wanted = self.zoo_heads_default if self.zoo_heads_default in sizes else "*"
+        elif not isinstance(task, str) or task not in (*sizes, "*"):
+            raise zoo.OptionError(f"there is no head {task!r}; the heads: {', '.join(sizes)}")
+        if wanted == "*" and nobody_chose(self):
+            output = super().forward(*args, **kwargs)  # type: ignore[misc]
+        else:
+            run = super().forward  # type: ignore[misc]
+            output = calling(self, [(heads, str(wanted)) for heads in several], lambda: run(*args, **kwargs))
+        return _apart(output, sizes, several[0].dim) if wanted == "*" else output
+
+
+def heads_of(model: Any) -> list[Heads]:
+    """The heads of a model, where they still stand where `heads` put them."""
+    found = (_at(model, path) for path in getattr(model, "zoo_heads_at", ()))
+    return [module for module in found if isinstance(module, Heads)]
+
+
+def _at(module: Any, path: str) -> Any:
+    """What stands at a path, None for nothing. Each call of a model asks, and get_submodule raises."""
+    for name in path.split(".") if path else ():
+        module = getattr(module, name, None)
+    return module
 
 
 def _apart(output: Any, sizes: Mapping[str, int], dim: int) -> Any:

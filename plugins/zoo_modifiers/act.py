@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import zoo
+
+from ._names import Canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +27,20 @@ _GATES = {"Sigmoid", "Hardsigmoid", "HardSigmoid", "HardSigmoidMe", "LogSigmoid"
 _FUNCTIONS = {"relu", "relu_", "relu6", "silu", "gelu", "mish", "elu", "leaky_relu", "hardswish", "selu", "celu"}
 # Norms whose formula holds the activation.
 _WITHIN_NORM = ("EvoNorm2dB0", "EvoNorm2dB1", "EvoNorm2dB2", "EvoNorm2dS0", "FilterResponseNormTlu2d")
+# timm's other names.
+_ALIASES = {"swish": "silu", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish"}
+
+
+def canonical(name: str) -> str:
+    """The first of timm's names for an activation."""
+    return _ALIASES.get(name, name)
+
+
+Name = Annotated[str, Canonical(canonical)]
 
 
 @zoo.modifier(examples=["act(silu)", "act(mish)"])
-def act(model: nn.Module, /, name: str, at: zoo.Where = "*") -> nn.Module:
+def act(model: nn.Module, /, name: Name, at: zoo.Where = "*") -> nn.Module:
     """Swap every activation for another, by timm's names (`relu`, `silu`, `gelu`, `mish`, `hard_swish`, `prelu`, ...).
 
     Plugins may add more. `inplace` stays as it was. Gates (sigmoid, hard sigmoid), as in squeeze-and-excitation, are

@@ -9,7 +9,7 @@ from annotated_types import Ge
 
 import zoo
 
-from ._classifier import classifiers, maker
+from ._classifier import classifiers, maker, no_classifier
 from ._copying import topmost
 from ._names import place_of
 
@@ -22,21 +22,34 @@ def num_classes(model: nn.Module, /, n: Annotated[int, Ge(0)], at: zoo.Where = "
     """A fresh classifier for n classes on the trunk as it is; with 0 the model gives its features.
 
     A model of timm gets what timm's own `reset_classifier` makes. Where a classifier has n classes already, it stays.
-    Auxiliary classifiers, as torchvision's GoogLeNet has them, go along.
+    Auxiliary classifiers, as torchvision's GoogLeNet has them, go along. Heads go, and `model(x)` is a tensor again.
     """
-    if getattr(model, "zoo_heads_at", None):
-        raise zoo.NotApplicableError("this model has several heads; heads(name=n) adds one, drop_heads takes one away")
+    model, placed = _without_heads(model, n, at)
     own: Any = getattr(model, "num_classes", None)
     if at == "head" and callable(getattr(model, "reset_classifier", None)) and "head" in zoo.sites_of(model):
         if own != n:
             return _by_timm(model, n)
     else:
         aux = zoo.sites_of(model).get("aux", ()) if at == "head" else ()
-        for path in dict.fromkeys([*classifiers(model, at, "num_classes"), *aux]):
+        for path in dict.fromkeys([*(placed or classifiers(model, at, "num_classes")), *aux]):
             model = _classifier(model, path, n)
     if isinstance(own, int) and at == "head":
         model.num_classes = n  # type: ignore[assignment]
     return model
+
+
+def _without_heads(model: nn.Module, n: int, at: zoo.Where) -> tuple[nn.Module, tuple[str, ...]]:
+    """With one classifier for n classes where `heads` put several; and the paths of those."""
+    from ._heads import TaskChoice, heads_of
+
+    if not isinstance(model, TaskChoice):
+        return model, ()
+    paths: tuple[str, ...] = model.zoo_heads_at if heads_of(model) else ()  # type: ignore[assignment]
+    if paths and at != "head" and classifiers(model, at, "num_classes") != paths:
+        raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(paths)}; num_classes goes there")
+    for path in paths:
+        model = _classifier(model, path, n)
+    return zoo.unbecome(model, "", TaskChoice, "zoo_heads_at", "zoo_heads_default"), paths
 
 
 def _by_timm(model: nn.Module, n: int) -> nn.Module:
@@ -64,7 +77,8 @@ def _classifier(model: nn.Module, path: str, n: int) -> nn.Module:
     none = n == 0 and isinstance(old, nn.Identity)
     if none or n == getattr(old, "out_features", getattr(old, "out_channels", None)):
         return zoo.replace(model, path, old)
-    return zoo.replace(model, path, nn.Identity() if n == 0 else maker(old, zoo.width_of(model))(n))
+    width = zoo.width_of(model)
+    return zoo.replace(model, path, maker(old, width)(n) if n else no_classifier(old, width))
 
 
 @zoo.modifier(examples=["in_chans(1)", "in_chans(4, init=random)"])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 
+from ._names import holders
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -23,7 +25,7 @@ def freeze(model: nn.Module, /, at: zoo.Where = "*", bn_stats: bool = True) -> n
     """
     from ._freeze import Held
 
-    found = zoo.select(model, at, kind=_has_something)
+    found = holders(model, at, _has_something)
     if not found:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no parameter to freeze")
     for path, module in found.items():
@@ -47,7 +49,7 @@ def unfreeze(model: nn.Module, /, at: zoo.Where = "*") -> nn.Module:
     """
     from ._freeze import Held
 
-    found = zoo.select(model, at, kind=_has_something)
+    found = holders(model, at, _has_something)
     if not found:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no parameter to unfreeze")
     for path, module in found.items():

@@ -38,15 +38,15 @@ def heads(
     The heads are an nn.ModuleDict; with heads there already, the new ones join them. A convolutional classifier gets
     convolutional heads. An arch with several classifiers, as distilled ones have, gets heads in the place of each.
 
-    default: the head that `model(x)` computes and gives; `task="*"` is all of them then.
+    default: the head that `model(x)` computes and gives; `task="*"` is all of them then. `default="*"` undoes that.
     hidden, dropout: the width of a hidden layer with ReLU, and the dropout in front of the last layer, of each head
         that isn't a `Head(size, hidden, dropout)` of its own.
     """
-    from ._heads import Heads, TaskChoice
+    from ._heads import Heads, TaskChoice, heads_of
 
-    check_names("heads", "head", sizes, ("sizes", "task", "dim"))
+    check_names("heads", "head", sizes, ("sizes", "dim", "choice", "chosen"))
     wanted = _wanted(sizes, hidden, dropout)
-    there: tuple[str, ...] = getattr(model, "zoo_heads_at", ())
+    there: tuple[str, ...] = model.zoo_heads_at if heads_of(model) else ()  # type: ignore[assignment]
     paths = there if there and at == "head" else classifiers(model, at, "heads")
     if there and paths != there:
         raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(there)}; add to those")
@@ -62,19 +62,22 @@ def heads(
             counts = {name: head.size for name, head in wanted.items()}
             model = zoo.replace(model, path, Heads(layers, counts, dim))
     known: Any = model.get_submodule(paths[0]).sizes
-    if default is not None and default not in known:
+    if default not in (None, "*", *known):
         raise zoo.OptionError(f"heads: there is no head '{default}' to be the default; the heads: {', '.join(known)}")
-    default = default or getattr(model, "zoo_heads_default", None)
+    before = getattr(model, "zoo_heads_default", None)
+    default = None if default == "*" else default or (before if before in known else None)
     return zoo.become(model, "", TaskChoice, zoo_heads_at=paths, zoo_heads_default=default)
 
 
 @zoo.modifier(examples=["drop_heads(reg)"])
 def drop_heads(model: nn.Module, /, *names: str) -> nn.Module:
     """Take heads away that `heads` put there; the others keep their names and weights."""
-    there: tuple[str, ...] = getattr(model, "zoo_heads_at", ())
+    from ._heads import heads_of
+
+    there = heads_of(model)
     if not there:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no heads; heads(cls=10, reg=1) makes them")
-    known: Any = model.get_submodule(there[0]).sizes
+    known = there[0].sizes
     if not names:
         raise zoo.OptionError(f"drop_heads needs the names of heads; there are {', '.join(known)}")
     for name in names:
@@ -84,8 +87,7 @@ def drop_heads(model: nn.Module, /, *names: str) -> nn.Module:
             raise zoo.OptionError(f"'{name}' is what model(x) gives; name another first, as in heads(default=...)")
     if not known.keys() - set(names):
         raise zoo.OptionError("drop_heads leaves a model one head at least; num_classes puts a classifier there")
-    for path in there:
-        several: Any = model.get_submodule(path)
+    for several in there:
         several.sizes = {name: size for name, size in several.sizes.items() if name not in names}
         for name in set(names):
             del several[name]
@@ -109,9 +111,8 @@ def _join(model: nn.Module, path: str, old: Any, wanted: Mapping[str, Head]) -> 
     """New heads beside those that are there."""
     if twice := wanted.keys() & old.sizes.keys():
         raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
-    first = next(m for m in old[next(iter(old.sizes))].modules() if _is_linear(m) or hasattr(m, "in_channels"))
     for name, head in wanted.items():
-        zoo.add(model, path, name, _made(head, maker(first, None)))
+        zoo.add(model, path, name, _made(head, maker(old, None)))
     old.sizes = {**old.sizes, **{name: head.size for name, head in wanted.items()}}
 
 

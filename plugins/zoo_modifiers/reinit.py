@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import zoo
 
-from ._names import place_of
+from ._names import Canonical, holders, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,14 +21,18 @@ orthogonal sparse
 """.split()
 
 
+def _without_underscore(name: str) -> str:
+    return name.removesuffix("_")
+
+
 @zoo.modifier(examples=["reinit(head)", "reinit(Linear, normal, std=0.02)"])
 def reinit(
     model: nn.Module,
     /,
     at: zoo.Where,
-    scheme: str | None = None,
+    scheme: Annotated[str, Canonical(_without_underscore)] | None = None,
     bias: float | None = None,
-    **options: int | float | str,
+    **options: float | str,
 ) -> nn.Module:
     """Initialise layers anew: `reinit(Linear, normal, mean=1, std=1)`, by torch.nn.init's names.
 
@@ -40,7 +44,7 @@ def reinit(
     if scheme is None and (options or bias is not None):
         raise zoo.OptionError("reinit: options belong to a scheme, as in reinit(Linear, normal, std=0.02)")
     draw = None if scheme is None else _scheme(scheme, options)
-    found = zoo.select(model, at, kind=_has_parameters)
+    found = holders(model, at, _has_parameters)
     with torch.no_grad():
         for path, module in found.items():
             if draw is None:
@@ -66,7 +70,6 @@ def _scheme(name: str, options: dict[str, Any]) -> Callable[[Tensor], Any]:
 
     from torch.nn import init
 
-    name = name.removesuffix("_")
     if name not in _SCHEMES:
         near = difflib.get_close_matches(name, _SCHEMES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"the schemes: {', '.join(_SCHEMES)}"
@@ -83,7 +86,8 @@ def _scheme(name: str, options: dict[str, Any]) -> Callable[[Tensor], Any]:
     for key, parameter in own.items():
         if parameter.default is parameter.empty and key not in options:
             raise zoo.OptionError(f"reinit: {name} needs '{key}'; its options: {shown}")
-    return lambda tensor: function(tensor, **options)
+    whole = {key: int(value) for key, value in options.items() if type(own[key].default) is int and value % 1 == 0}
+    return lambda tensor: function(tensor, **options | whole)
 
 
 def _default(parameter: inspect.Parameter) -> str:

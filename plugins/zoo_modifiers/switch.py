@@ -8,14 +8,14 @@ import zoo
 
 from ._copying import copy_fitting, topmost
 from ._names import check_names
-from .act import activations, layer_of, like
+from .act import Name, activations, layer_of, like
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @zoo.modifier(examples=["switch_act(relu, silu, sigmoid)"])
-def switch_act(model: nn.Module, /, *names: str, at: zoo.Where = "*") -> nn.Module:
+def switch_act(model: nn.Module, /, *names: Name, at: zoo.Where = "*") -> nn.Module:
     """Several activations in the place of each, by the names that `act` takes; the first is the default.
 
     `model(x, act_type="sigmoid")` runs that one, for this call. They are an nn.ModuleDict, the weights of a PReLU that
@@ -49,21 +49,32 @@ def _fresh(old: nn.Module, layer: type[nn.Module]) -> nn.Module:
 
 
 @zoo.modifier(examples=["switch(head, plain=Identity(), scaled=Dropout(0.1))"])
-def switch(model: nn.Module, /, site: zoo.Where, keep_weights: bool = False, **layers: zoo.Layer) -> nn.Module:
-    """Several layers in each place that `site` names, of which a call runs one; the first by name is the default.
+def switch(
+    model: nn.Module,
+    /,
+    site: zoo.Where,
+    keep_weights: bool = False,
+    default: str | None = None,
+    **layers: zoo.Layer,
+) -> nn.Module:
+    """Several layers in each place that `site` names, of which a call runs one.
 
     `model(x, choice="b")` runs `b` in every switch that has one, for this call; a list chooses in several switches.
 
+    default: the layer that a call without `choice` runs; the first by name, where none is given.
     keep_weights: copy into each choice every parameter and buffer of the old layer that has its name and shape there.
     """
     from ._switch import LayerChoice, Switch
 
     if len(layers) < 2:
         raise zoo.OptionError("switch needs two or more name=layer, as in switch(act1, a=ReLU(), b=PReLU(64))")
-    check_names("switch", "layer", layers, ("option", "default", "choice"))
+    check_names("switch", "layer", layers, ("option", "names", "choice", "chosen"))
+    if default is not None and default not in layers:
+        known = ", ".join(layers)
+        raise zoo.OptionError(f"switch: there is no layer '{default}' to be the default; the layers: {known}")
     for path in topmost(zoo.select(model, site)):
         old = model.get_submodule(path)
-        made = Switch({name: layer.build() for name, layer in layers.items()}, "choice")
+        made = Switch({name: layer.build() for name, layer in layers.items()}, "choice", default)
         model = zoo.replace(model, path, made)
         if keep_weights:
             for new in made.values():
