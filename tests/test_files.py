@@ -411,6 +411,44 @@ def test_options_can_be_overridden(path: Path) -> None:
     assert back(model, path, drop_rate=0.25).drop_rate == 0.25
 
 
+def stood(model: nn.Module) -> tuple[dict[str, bool], dict[str, bool]]:
+    modes = {path: module.training for path, module in model.named_modules()}
+    return modes, {name: p.requires_grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize(
+    ("mods", "overrides", "wanted"),
+    [
+        ("freeze(blocks.0)", {"freeze.at": "blocks.1"}, "freeze(blocks.1)"),
+        ("freeze(blocks.0, bn_stats=False)", {"freeze.bn_stats": True}, "freeze(blocks.0)"),
+        ("freeze(blocks.0)", {"freeze.bn_stats": False}, "freeze(blocks.0, bn_stats=False)"),
+        ("freeze+unfreeze(blocks.0)", {"unfreeze.at": "blocks.1"}, "freeze+unfreeze(blocks.1)"),
+        ("freeze(blocks.0)+dropout(0.1)", {"dropout.p": 0.3}, "freeze(blocks.0)+dropout(0.3)"),
+    ],
+)
+def test_an_override_of_what_is_frozen_counts(
+    mods: str, overrides: dict[str, Any], wanted: str, train: bool, path: Path
+) -> None:
+    loaded = back(zoo.create(f"convnet+{mods}").train(train), path, **overrides)
+    made = zoo.create(f"convnet+{wanted}").train(train)
+    assert stood(loaded) == stood(made)
+    assert stood(loaded.train()) == stood(made.train())
+    assert not zoo.verify(loaded)
+
+
+def test_what_was_frozen_by_hand_stays_so_beside_an_override(path: Path) -> None:
+    model = zoo.create("convnet+freeze(blocks.0)")
+    model.head.requires_grad_(False)
+    model.blocks[0].conv.requires_grad_(True)
+    model.blocks[1].eval()
+    loaded = back(model, path, **{"freeze.at": "blocks.2"})
+    made = zoo.create("convnet+freeze(blocks.2)")
+    made.head.requires_grad_(False)
+    made.blocks[1].eval()
+    assert stood(loaded) == stood(made)
+
+
 SHOWN = "dropout(p: float ≥ 0 ≤ 1 = 0.5, at: Where = 'head')"
 
 

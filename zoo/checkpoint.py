@@ -90,7 +90,7 @@ def _check_spec(model: nn.Module, manifest: Manifest, registry: Registry) -> Non
     info = info_of(model)
     if info is None or info.outline == outline_of(model):
         return
-    wanted = rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)
+    wanted = _as_saved(manifest, registry)
     held = {name: Stored(tuple(tensor.shape), tensor.dtype) for name, _, tensor in slots(model)}
     try:
         check_fits(wanted, held, {name: name for name in held}, str(manifest.spec), "model")
@@ -99,6 +99,11 @@ def _check_spec(model: nn.Module, manifest: Manifest, registry: Registry) -> Non
             f"can't save: {error}\nsay the edit in the spec, as zoo.modify(model, 'replace(...)') does, or keep the "
             "weights alone: safetensors.torch.save_model(model, path)"
         ) from None
+
+
+def _as_saved(manifest: Manifest, registry: Registry) -> nn.Module:
+    """The variant that a manifest describes, its parameters not filled."""
+    return rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)
 
 
 def _write(data: bytes, file: BinaryIO) -> None:
@@ -190,9 +195,13 @@ def _loaded(
             plan, registry, "meta" if target.type == "meta" else "cpu", None if overrides else manifest.changes
         )
         check_fits(model, file.stored(), names, str(plan.spec))
+    spelt = None
+    if overrides:
+        with _told(file.name, manifest, False):
+            spelt = _as_saved(manifest, registry)
     if target.type != "meta":
         fill(model, file, names, manifest, target, dtype)
-    put_back(model, manifest)
+    put_back(model, manifest, spelt)
     info = info_of(model)
     if info is not None and not overrides:
         attach(model, replace(info, changes=manifest.changes))
@@ -223,8 +232,7 @@ def differs(path: Path, registry: Registry | None = None) -> tuple[Manifest, lis
     with opened(path) as file:
         manifest = manifest_in(file.header, file.name)
         with _told(file.name, manifest, False):
-            model = rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)
-            return manifest, misfits(model, file.stored(), names_in(file))
+            return manifest, misfits(_as_saved(manifest, registry), file.stored(), names_in(file))
 
 
 def _into(

@@ -111,14 +111,29 @@ def _apart(slot: Slot, tensor: Tensor, name: str) -> Tensor:
     return made
 
 
-def put_back(model: nn.Module, manifest: Manifest) -> None:
-    """Modes and gradients as they were when the model was saved."""
+def put_back(model: nn.Module, manifest: Manifest, spelt: nn.Module | None = None) -> None:
+    """Modes and gradients as they were when the model was saved.
+
+    spelt: where options were overridden, the variant without that. What it has by itself the file says no more than its
+    spec does, so there the model stays as its own spec has it; what someone did by hand comes back.
+    """
+    modes: dict[str, bool] = {}
+    trained: dict[str, bool] = {}
+    if spelt is not None:
+        for one in (spelt, model):
+            if one.training is not manifest.training:
+                one.train(manifest.training)
+        modes = {path: module.training for path, module in spelt.named_modules()}
+        trained = {name: p.requires_grad for name, p in spelt.named_parameters(remove_duplicate=False)}
     for path, module in model.named_modules():
-        module.training = manifest.modes.get(path, manifest.training)
+        mode = manifest.modes.get(path, manifest.training)
+        if spelt is None or modes.get(path, mode) is not mode:
+            module.training = mode
     frozen = set(manifest.frozen)
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad is (name in frozen):
-            parameter.requires_grad_(name not in frozen)
+        wanted = name not in frozen
+        if parameter.requires_grad is not wanted and (spelt is None or trained.get(name, wanted) is not wanted):
+            parameter.requires_grad_(wanted)
 
 
 def _dtype(values: Tensor, name: str, manifest: Manifest, dtype: torch.dtype | None) -> torch.dtype:
