@@ -668,6 +668,82 @@ def test_a_model_that_was_edited_by_hand_is_told_from_its_spec(path: Path) -> No
     assert torch.equal(back(model, path).layers3[1].weight, model.layers3[1].weight)
 
 
+def gelu(model: Any) -> None:
+    model.act1 = nn.GELU()
+
+
+class ReLU(nn.ReLU):
+    """Another one of the name."""
+
+
+@pytest.mark.parametrize(
+    ("spec", "change", "text"),
+    [
+        ("resnet10t", gelu, "  act1: ReLU by the spec, GELU in the model\n"),
+        ("convnet", lambda m: setattr(m, "pool", ReLU()), "  pool: AdaptiveAvgPool2d by the spec, ReLU in the model\n"),
+        (
+            "convnet",
+            lambda m: setattr(m.blocks[0], "act", ReLU()),
+            "  blocks.0.act: torch.nn.modules.activation.ReLU by the spec, test_files.ReLU in the model\n",
+        ),
+        ("convnet", lambda m: setattr(m, "loss", nn.MSELoss()), "  loss: nothing by the spec, MSELoss in the model\n"),
+        ("convnet", lambda m: delattr(m.blocks[1], "act"), "  blocks.1.act: ReLU by the spec, nothing in the model\n"),
+        (
+            "convnet",
+            lambda m: zoo.insert_before(m, "blocks.0.conv", nn.Dropout(0.1)),
+            "  blocks.0.conv: Conv2d by the spec, Conv2d under Before in the model\n",
+        ),
+        (
+            "convnet+freeze(blocks.0.norm)",
+            nn.SyncBatchNorm.convert_sync_batchnorm,
+            "  blocks.0.norm: BatchNorm2d under Held by the spec, SyncBatchNorm in the model\n",
+        ),
+        (
+            "mobilenetv3_small_050",
+            lambda m: setattr(m, "bn1", nn.SyncBatchNorm.convert_sync_batchnorm(m.bn1)),
+            "  bn1: BatchNormAct2d by the spec, SyncBatchNorm in the model\n",
+        ),
+    ],
+)
+def test_an_edit_by_hand_without_weights_is_told_too(spec: str, change: Any, text: str, path: Path) -> None:
+    model = zoo.create(spec)
+    change(model)
+    with pytest.raises(zoo.CheckpointError) as raised:
+        zoo.save(model, path)
+    assert str(raised.value).startswith(f"can't save: the modules aren't those of '{zoo.spec_of(model)}', ")
+    assert text in str(raised.value)
+    assert str(raised.value).endswith("say the edit in the spec, as zoo.modify(model, 'replace(...)') does, or " + KEEP)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "change"),
+    [
+        ("convnet+dropout(0.1)", nn.SyncBatchNorm.convert_sync_batchnorm),
+        ("mobilenetv3_small_050", timm.layers.convert_sync_batchnorm),
+        ("convnet", lambda model: nn.DataParallel(model)),
+        ("convnet", lambda model: torch.compile(model)),
+        ("convnet", lambda model: model.blocks[0].compile() or model),
+        ("convnet", lambda model: copy.deepcopy(model).to(torch.bfloat16).requires_grad_(False)),
+    ],
+)
+def test_what_training_makes_of_a_model_is_no_edit(spec: str, change: Any, path: Path) -> None:
+    model = zoo.create(spec).eval()
+    wanted = {name: value.clone() for name, value in model.state_dict().items()}
+    loaded = back(change(model), path)
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, wanted[name].to(value.dtype))
+    assert {type(m) for m in loaded.modules()} == {type(m) for m in zoo.create(spec).modules()}
+
+
+def test_only_a_model_that_someone_else_edited_is_built_again_to_be_saved(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = zoo.modify(zoo.create("convnet+act(silu)"), "dropout(0.2)+append(head, PReLU(10))")
+    monkeypatch.setattr("zoo.checkpoint.rebuild", None)
+    zoo.save(model, path)
+
+
 def test_a_step_is_an_integer(path: Path) -> None:
     with pytest.raises(zoo.OptionError) as raised:
         zoo.save(zoo.create("simple"), path, step=True)

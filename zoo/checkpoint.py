@@ -18,7 +18,7 @@ import torch
 
 from .carrying import carry_from, contents_of, names_in
 from .errors import CheckpointError, OptionError, ZooError, printable
-from .filling import check_fits, fill, misfits, put_back
+from .filling import check_classes, check_fits, fill, misfits, put_back
 from .headers import FILE, quoted
 from .info import attach, info_of, outline_of, sealed
 from .manifest import KEY, Manifest, manifest_in, other_versions, read
@@ -83,9 +83,9 @@ def save(
 
 
 def _check_spec(model: nn.Module, manifest: Manifest, registry: Registry) -> None:
-    """Raise CheckpointError for a model whose weights aren't those of its spec any more: no one could load the file.
+    """Raise CheckpointError for a model that isn't what its spec says any more: another one would be loaded.
 
-    Looked at closely only where names and shapes aren't what they were when the zoo last had the model in hand.
+    Looked at closely only where modules and shapes aren't what they were when the zoo last had the model in hand.
     """
     info = info_of(model)
     if info is None or info.outline == outline_of(model):
@@ -94,6 +94,7 @@ def _check_spec(model: nn.Module, manifest: Manifest, registry: Registry) -> Non
     held = {name: Stored(tuple(tensor.shape), tensor.dtype) for name, _, tensor in slots(model)}
     try:
         check_fits(wanted, held, {name: name for name in held}, str(manifest.spec), "model")
+        check_classes(model, wanted, str(manifest.spec))
     except CheckpointError as error:
         raise CheckpointError(
             f"can't save: {error}\nsay the edit in the spec, as zoo.modify(model, 'replace(...)') does, or keep the "

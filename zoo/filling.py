@@ -16,7 +16,9 @@ from .errors import CheckpointError
 from .headers import quoted
 from .manifest import Manifest
 from .mapping import DTYPES, Stored, TensorFile
+from .mixins import class_name, parts_of
 from .portrait import Slot, slots
+from .walker import places
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _BY_NAME = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
@@ -55,6 +57,43 @@ def check_fits(
         more = f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         count = "1 difference" if len(found) == 1 else f"{len(found)} differences"
         raise CheckpointError(f"the weights aren't those of '{spec}', {count}:{''.join(lines)}{more}")
+
+
+def check_classes(model: nn.Module, wanted: nn.Module, spec: str) -> None:
+    """Raise CheckpointError, with the first differences, unless a live model's modules are of the variant's classes."""
+    has, wants = dict(places(model)), dict(places(wanted))
+    odd = [path for path in dict.fromkeys([*wants, *has]) if not _alike(wants.get(path), has.get(path))]
+    if odd:
+        lines = [
+            f"\n  {path or 'the root'}: {old} by the spec, {new} in the model"
+            for path in odd[:SHOWN]
+            for old, new in [_told_apart(wants.get(path), has.get(path))]
+        ]
+        more = f"\n  … and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+        count = "1 difference" if len(odd) == 1 else f"{len(odd)} differences"
+        raise CheckpointError(f"the modules aren't those of '{spec}', {count}:{''.join(lines)}{more}")
+
+
+def _alike(wanted: nn.Module | None, has: nn.Module | None) -> bool:
+    """Same class and mixins; or what torch itself makes of that class in training.
+
+    That is a lazy layer that has met its first input, and a BatchNorm that counts over several processes (timm's
+    `BatchNormAct2d` is `SyncBatchNormAct` then).
+    """
+    if wanted is None or has is None:
+        return wanted is has
+    if class_name(type(wanted)) == class_name(type(has)):
+        return True
+    (old, above), (new, mixins) = parts_of(type(wanted)), parts_of(type(has))
+    synced = issubclass(new, nn.SyncBatchNorm) and old.__name__[:-2] == new.__name__.removeprefix("Sync")
+    return above == mixins and (synced or getattr(wanted, "cls_to_become", None) is new)
+
+
+def _told_apart(*modules: nn.Module | None) -> list[str]:
+    """The classes of modules in short, in full where that says the same."""
+    long = ["nothing" if module is None else class_name(type(module)) for module in modules]
+    short = [" under ".join(part.rpartition(".")[2] for part in name.split(" under ")) for name in long]
+    return short if len({*short}) == len(short) else long
 
 
 def fill(
