@@ -18,7 +18,7 @@ import torch
 
 from .carrying import carry_from, contents_of, names_in
 from .errors import CheckpointError, OptionError, ZooError, printable
-from .filling import check_classes, check_fits, fill, misfits, put_back
+from .filling import check_classes, check_fits, check_manifest, fill, misfits, put_back
 from .headers import FILE, quoted
 from .info import attach, info_of, outline_of, sealed
 from .manifest import KEY, Manifest, manifest_in, other_versions, read
@@ -196,10 +196,9 @@ def _loaded(
             plan, registry, "meta" if target.type == "meta" else "cpu", None if overrides else manifest.changes
         )
         check_fits(model, file.stored(), names, str(plan.spec))
-    spelt = None
-    if overrides:
-        with _told(file.name, manifest, False):
-            spelt = _as_saved(manifest, registry)
+    with _told(file.name, manifest, False):
+        spelt = _as_saved(manifest, registry) if overrides else None
+        check_manifest(manifest, spelt or model, file.stored())
     if target.type != "meta":
         fill(model, file, names, manifest, target, dtype)
     put_back(model, manifest, spelt)
@@ -222,7 +221,7 @@ def _told(name: str, manifest: Manifest, overridden: bool) -> Iterator[None]:
         if overridden:
             raise  # the caller's own options
         raise CheckpointError(f"{quoted(name)}: {printable(str(error))}{other_versions(manifest)}") from error
-    except (RuntimeError, MemoryError, TypeError, ValueError, ImportError) as error:
+    except (Exception, SystemExit) as error:
         what = f"can't be built here: {type(error).__name__}: {printable(str(error))}"
         raise CheckpointError(f"{quoted(name)}: {what}{other_versions(manifest)}") from error
 

@@ -21,7 +21,12 @@ from .portrait import Slot, slots
 from .walker import places
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
-_BY_NAME = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
+# What weights may be of; complex128 for buffers outside the state dict, which no file holds.
+_BY_NAME = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (*DTYPES.values(), torch.complex128)
+    if dtype.is_floating_point or dtype.is_complex
+}
 
 
 def misfits(model: nn.Module, stored: Mapping[str, Stored], names: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -57,6 +62,30 @@ def check_fits(
         more = f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         count = "1 difference" if len(found) == 1 else f"{len(found)} differences"
         raise CheckpointError(f"the weights aren't those of '{spec}', {count}:{''.join(lines)}{more}")
+
+
+def check_manifest(manifest: Manifest, spelt: nn.Module, stored: Mapping[str, Stored]) -> None:
+    """Raise CheckpointError for what a manifest says of a variant and can't mean: names and dtypes that there aren't.
+
+    spelt: the variant of the manifest's own spec; stored: the tensors of the file.
+    """
+    parameters = {name for name, _ in spelt.named_parameters(remove_duplicate=False)}
+    known = {"modes": {path for path, _ in places(spelt)}, "frozen": parameters, "channels_last": stored.keys()}
+    for what, names in known.items():
+        if odd := [name for name in getattr(manifest, what) if name not in names]:
+            raise CheckpointError(f"the manifest's {what}: the model has no {quoted(odd[0])}")
+    if odd := [name for name in manifest.channels_last if len(stored[name].shape) not in _FORMATS]:
+        raise CheckpointError(
+            f"the manifest's channels_last: {quoted(odd[0])} has {len(stored[odd[0]].shape)} dimensions; expected 4 or 5"
+        )
+    for dtype in filter(None, (manifest.dtype, *manifest.dtypes.values())):
+        if dtype not in _BY_NAME:
+            raise CheckpointError(f"the manifest's dtype: {quoted(dtype)}; expected one of {', '.join(_BY_NAME)}")
+    for name, tensor in [*spelt.named_parameters(), *spelt.named_buffers()]:
+        dtype = manifest.dtypes.get(name, manifest.dtype)
+        numbers = tensor.is_floating_point() or tensor.is_complex()
+        if numbers and dtype and _BY_NAME[dtype].is_complex != tensor.is_complex():
+            raise CheckpointError(f"the manifest's dtype: {dtype} for {quoted(name)}, which is {described(tensor)}")
 
 
 def check_classes(model: nn.Module, wanted: nn.Module, spec: str) -> None:
@@ -171,6 +200,8 @@ def put_back(model: nn.Module, manifest: Manifest, spelt: nn.Module | None = Non
     frozen = set(manifest.frozen)
     for name, parameter in model.named_parameters():
         wanted = name not in frozen
+        if not (parameter.is_floating_point() or parameter.is_complex()):
+            continue
         if parameter.requires_grad is not wanted and (spelt is None or trained.get(name, wanted) is not wanted):
             parameter.requires_grad_(wanted)
 

@@ -160,7 +160,20 @@ def _read(text: str) -> Manifest:
         raise CheckpointError(f"the manifest's {quoted(place)[1:-1]}: {printable(said)}") from None
     if len(manifest.owners) != len(manifest.parts) or len(manifest.parts) != 1 + len(manifest.spec.parts):
         raise CheckpointError("the manifest doesn't say of each part of the spec how it's built and whose it is")
+    if not _is_training_state(manifest.state):
+        raise CheckpointError("the manifest's state: the training state isn't one that the zoo wrote")
     return manifest
+
+
+def _is_training_state(state: Mapping[str, Any] | None) -> bool:
+    """Whether it's nothing, or lists of optimizers and schedulers that say of which class they are."""
+    if state is None:
+        return True
+    several = [state.get("optimizers"), state.get("schedulers")]
+    return len(state) == 2 and all(
+        isinstance(some, list) and all(isinstance(one, Mapping) and isinstance(one.get("class"), str) for one in some)
+        for some in several
+    )
 
 
 @cache
