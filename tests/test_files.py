@@ -188,6 +188,47 @@ def test_a_chain_that_is_longer_than_a_text_may_be(path: Path) -> None:
 # -- how it stood -----------------------------------------------------------------------------------------------------
 
 
+def test_a_part_that_is_longer_than_a_text_may_be(path: Path) -> None:
+    @zoo.arch()
+    def layer(*sizes: int) -> nn.Module:
+        """A layer."""
+        return nn.Linear(len(sizes), 1)
+
+    plugin = types.ModuleType("plugin")
+    plugin.zoo_archs = zoo.hookimpl(specname="zoo_archs")(lambda: [layer])  # type: ignore[attr-defined]
+    registry = zoo.Registry.of(plugin)
+    model = zoo.create(f"layer({','.join(['2'] * 1500)})", registry=registry)
+    assert len(str(zoo.spec_of(model))) > 4096
+    zoo.save(model, path, registry=registry)
+    loaded = zoo.load(path, registry=registry)
+    assert zoo.spec_of(loaded) == zoo.spec_of(model) == zoo.read_manifest(path).spec
+    assert torch.equal(loaded.weight, model.weight)
+    assert zoo.load(path, into=model) is model
+
+
+def test_a_registry_where_a_name_is_clear_reads_a_file_from_where_it_was_not(path: Path) -> None:
+    import zoo_archs
+
+    def plugin(name: str) -> Any:
+        @zoo.modifier(name="se")
+        def se(model: nn.Module, /, p: float = 0.1) -> nn.Module:
+            """Dropout in front of the head."""
+            return zoo.insert_before(model, "layers3", nn.Dropout(p))
+
+        made = types.ModuleType(name)
+        made.zoo_modifiers = zoo.hookimpl(specname="zoo_modifiers")(lambda: [se])  # type: ignore[attr-defined]
+        return zoo.loader.Plugin(name, name, "0", name, name), made
+
+    own = (zoo.loader.Plugin("archs", "plugzoo", "0", "zoo", "zoo_archs"), zoo_archs)
+    alone, crowd = zoo.Registry([own, plugin("zoo-a")]), zoo.Registry([own, plugin("zoo-a"), plugin("zoo-b")])
+    model = zoo.create("simple+se(0.2)", registry=alone)
+    for there, here in ((alone, crowd), (crowd, alone)):
+        if there is crowd:
+            model = zoo.create("simple+zoo-a/se(0.2)", registry=crowd)
+        zoo.save(model, path, registry=there)
+        assert [m.p for m in zoo.load(path, registry=here).modules() if isinstance(m, nn.Dropout)] == [0.2]
+
+
 def test_modes_gradients_and_training_come_back(path: Path) -> None:
     model = zoo.create("convnet").train()
     model.blocks[0].eval()

@@ -191,11 +191,20 @@ def arch(text: str, **values: Any) -> Callable[[dict[str, Any]], None]:
     return lambda data: data.update(parts=[text, *data["parts"][1:]], **values)
 
 
+def whole(text: str, **values: Any) -> Callable[[dict[str, Any]], None]:
+    """An arch, in the spec and in the parts."""
+    return lambda data: data.update(parts=[text], spec=text, owners=data["owners"][:1], **values)
+
+
 def modifier(text: str, **owner: str) -> Callable[[dict[str, Any]], None]:
     def change(data: dict[str, Any]) -> None:
         data.update(parts=[data["parts"][0], text], owners=[data["owners"][0], data["owners"][1] | owner])
 
     return change
+
+
+def contradiction(said: str, built: str) -> str:
+    return f"the manifest contradicts itself: the spec says '{said}', and the model is built of '{built}'"
 
 
 # (change of the manifest, message behind the file's name)
@@ -288,14 +297,14 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "the recipe isn't one of timm's",
     ),
     "an option that crashes timm": (
-        arch(
+        whole(
             'local-dir:"/etc"',
             recipe=json.dumps({"architecture": "resnet18", "options": {"act_layer": "os.system"}, "cfg": {}}),
         ),
         "can't be built here: ",
     ),
     "a configuration that crashes timm": (
-        arch(
+        whole(
             'local-dir:"/etc"',
             recipe=json.dumps({"architecture": "resnet18", "options": {}, "cfg": {"input_size": [1]}}),
         ),
@@ -326,6 +335,39 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         put(state={"optimizers": [{"class": 3}], "schedulers": []}),
         "the manifest's state: the training state isn't one that the zoo wrote",
     ),
+    "another arch than the spec's": (arch("mlp"), contradiction("simple", "mlp")),
+    "another family's arch": (
+        lambda data: data.update(
+            spec="resnet18", parts=["torchvision/resnet18(num_classes=1000)"], owners=data["owners"][:1]
+        ),
+        contradiction("resnet18", "torchvision/resnet18(num_classes=1000)"),
+    ),
+    "another modifier than the spec's": (modifier("act(name=silu)"), contradiction("dropout(p=0.2)", "act(name=silu)")),
+    "another option than the spec's": (
+        modifier("dropout(p=0.9, at=head)"),
+        contradiction("dropout(p=0.2)", "dropout(p=0.9, at=head)"),
+    ),
+    "an option that the spec alone has": (modifier("dropout"), contradiction("dropout(p=0.2)", "dropout")),
+    "a number for a word": (
+        lambda data: data.update(
+            spec="mlp(hidden=(8,), num_classes=1)",
+            parts=["mlp(hidden=(8,), num_classes=2)"],
+            owners=data["owners"][:1],
+        ),
+        contradiction("mlp(hidden=(8,), num_classes=1)", "mlp(hidden=(8,), num_classes=2)"),
+    ),
+    "names in another order": (
+        lambda data: data.update(
+            spec="simple+heads(a=1, b=2)+drop_heads(a, b)",
+            parts=["simple", "heads(a=1, b=2)", "drop_heads(b, a)"],
+            owners=[data["owners"][0]] * 3,
+        ),
+        contradiction("drop_heads(a, b)", "drop_heads(b, a)"),
+    ),
+    "a part that is two": (
+        modifier("act(silu)+dropout"),
+        "a part of the spec can't be read: 'act(silu)+dropout' is more than a modifier",
+    ),
     "a tie to nothing": (put(tied={"x": "y"}), "'x' can't be tied to 'y'"),
     "an unknown model": (
         arch("?Mine"),
@@ -333,7 +375,7 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "pip install plugzoo==0.1.0",
     ),
     "more than there is memory for": (
-        arch("mlp(in_features=9000000000000000, hidden=(9000000000000000,))"),
+        whole("mlp(in_features=9000000000000000, hidden=(9000000000000000,))"),
         "can't be built here: ",
     ),
 }

@@ -75,9 +75,8 @@ def check_manifest(manifest: Manifest, spelt: nn.Module, stored: Mapping[str, St
         if odd := [name for name in getattr(manifest, what) if name not in names]:
             raise CheckpointError(f"the manifest's {what}: the model has no {quoted(odd[0])}")
     if odd := [name for name in manifest.channels_last if len(stored[name].shape) not in _FORMATS]:
-        raise CheckpointError(
-            f"the manifest's channels_last: {quoted(odd[0])} has {len(stored[odd[0]].shape)} dimensions; expected 4 or 5"
-        )
+        count = len(stored[odd[0]].shape)
+        raise CheckpointError(f"the manifest's channels_last: {quoted(odd[0])} has {count} dimensions; expected 4 or 5")
     for dtype in filter(None, (manifest.dtype, *manifest.dtypes.values())):
         if dtype not in _BY_NAME:
             raise CheckpointError(f"the manifest's dtype: {quoted(dtype)}; expected one of {', '.join(_BY_NAME)}")
