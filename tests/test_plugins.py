@@ -232,6 +232,74 @@ def test_a_plugin_that_fails_is_reported_and_takes_nothing_down(
     assert "zoo-good" not in str(caught.value)
 
 
+CRASHING = """
+import sys
+import zoo
+
+@zoo.modifier(examples=["leave"])
+def leave(model, /, how: str = "exit"):
+    '''Ends the program.'''
+    if how == "exit":
+        sys.exit(3)
+    raise KeyboardInterrupt
+
+@zoo.arch()
+def empty():
+    '''No module.'''
+    return {}
+
+def resolve(name, source):
+    raise OSError("disk")
+
+@zoo.hookimpl
+def zoo_modifiers():
+    return [leave]
+
+@zoo.hookimpl
+def zoo_archs():
+    return [empty]
+
+@zoo.hookimpl
+def zoo_families():
+    return [zoo.Family("far", resolve, list, prefixes=("pfx",))]
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        (
+            "simple+leave",
+            zoo.PluginError,
+            "modifier 'leave' of zoo-crash raised SystemExit: 3\n  in part 1, 'leave', of 'simple+leave'",
+        ),
+        ("simple+leave(interrupt)", KeyboardInterrupt, ""),
+        ("empty", zoo.PluginError, "arch 'empty' returned dict; it must return an nn.Module"),
+        (
+            "pfx:x",
+            zoo.UnknownNameError,
+            "'pfx' of zoo-crash has nothing called 'x'\n  plugin 'main' of zoo-crash failed: OSError: disk",
+        ),
+    ],
+)
+def test_what_a_plugin_does_wrong_is_an_error_of_the_zoo(
+    world: World, spec: str, error: type[BaseException], message: str
+) -> None:
+    world.add("zoo-crash", CRASHING)
+    world.add("zoo-other", "raise OSError('not mine')")
+    with pytest.raises(error) as caught:
+        zoo.create(spec, registry=world.registry())
+    assert str(caught.value) == message
+
+
+def test_a_module_that_two_plugins_name_says_whose_it_is(world: World) -> None:
+    world.add("zoo-a", GOOD, module="shared_module", name="first")
+    world.add("zoo-b", None, module="shared_module", name="second")
+    assert plugin(world.registry(), "zoo-b").reason == (
+        "the module shared_module is registered already: it's the plugin 'first' of zoo-a"
+    )
+
+
 def test_the_traceback_of_a_failed_plugin_is_kept(world: World) -> None:
     module = world.add("bad", "def f():\n    raise RuntimeError('deep inside')\nf()")
     failed = plugin(world.registry(), "bad")

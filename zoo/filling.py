@@ -81,7 +81,7 @@ def check_manifest(manifest: Manifest, spelt: nn.Module, stored: Mapping[str, St
         if dtype not in _BY_NAME:
             raise CheckpointError(f"the manifest's dtype: {quoted(dtype)}; expected one of {', '.join(_BY_NAME)}")
     for name, tensor in [*spelt.named_parameters(), *spelt.named_buffers()]:
-        dtype = manifest.dtypes.get(name, manifest.dtype)
+        dtype = manifest.dtypes.get(name, manifest.dtype or "")
         numbers = tensor.is_floating_point() or tensor.is_complex()
         if numbers and dtype and _BY_NAME[dtype].is_complex != tensor.is_complex():
             raise CheckpointError(f"the manifest's dtype: {dtype} for {quoted(name)}, which is {described(tensor)}")
