@@ -21,11 +21,15 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Owned(Generic[T]):
-    """A declaration, the plugin that it came from, and the name that reaches it: bare where that is clear."""
+    """A declaration, the plugin that it came from, and the name that reaches it: bare where that is clear.
+
+    family: the one that it was found through.
+    """
 
     plugin: Plugin
     value: T
     name: str = ""
+    family: str = ""
 
     @property
     def owner(self) -> str:
@@ -43,10 +47,12 @@ def choose(kind: str, name: str, claims: Claims[T]) -> str | None:
         return next(iter([*own, *claims]), None)
     owners = sorted(claims)
     word = "variant" if all(isinstance(claim.value, Spec) for claim in claims.values()) else kind
-    raise UnknownNameError(
+    error = UnknownNameError(
         f"{len(owners)} plugins have {'an' if word[0] in 'aeiou' else 'a'} {word} '{name}': {', '.join(owners)}; "
         f"say which, as in '{owners[0]}/{name}'"
     )
+    error.owners = tuple(owners)
+    raise error
 
 
 def reached_as(name: str, owner: str, claims: Claims[T]) -> str:

@@ -148,7 +148,7 @@ class Registry:
         for label, entry in self._families():
             asked = entry.value.bare if owner is None else owner in (label, entry.value.name)
             if asked and (arch := self._resolved(entry, name, None)) is not None:
-                found.setdefault(label, Owned(entry.plugin, arch))
+                found.setdefault(label, Owned(entry.plugin, arch, family=entry.value.name))
         return found
 
     def _resolved(self, entry: Owned[Family], name: str, source: str | None) -> Arch | None:
@@ -194,7 +194,7 @@ class Registry:
         behind = self._behind(name)
         for entry, reached in behind:
             if (arch := self._resolved(entry, name.rpartition("/")[2], source)) is not None:
-                return Owned(entry.plugin, arch, reached)
+                return Owned(entry.plugin, arch, reached, entry.value.name)
         if behind:
             owners = behind[0][0].owner
             raise UnknownNameError(f"'{name}' of {owners} has nothing called '{source}'{self.not_there(f'{owners}/')}")
