@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
@@ -912,6 +913,39 @@ def test_convert_makes_a_file_of_the_zoo(tmp_path: Path, path: Path) -> None:
     assert "of another shape: fc.weight (wants float32[1000, " in output
 
 
+@pytest.mark.parametrize(
+    ("keys", "taken"),
+    [
+        (["state_dict"], ""),
+        (["state_dict", "state_dict_ema"], "state_dict_ema"),
+        (["model", "model_ema"], "model_ema"),
+        (["model_ema", "state_dict_ema"], "state_dict_ema"),
+        (["model", "state_dict"], "state_dict"),
+    ],
+)
+def test_convert_takes_the_weights_that_timm_takes(keys: list[str], taken: str, tmp_path: Path, path: Path) -> None:
+    models = {key: timm.create_model("test_resnet", num_classes=3) for key in keys}
+    old = tmp_path / "old.pt"
+    held = {key: model.state_dict() for key, model in models.items()}
+    torch.save({**held, "args": argparse.Namespace(lr=0.1, mean=(0.5,)), "epoch": 3}, old)
+    spec = "test_resnet(num_classes=3)"
+    behind = f", of '{taken}'" if taken else ""
+    assert command("convert", old, path, spec) == (0, f"{path}: {spec}{behind}\n")
+    timms = timm.models.load_state_dict(old, weights_only=False)
+    assert all(torch.equal(value, timms[name]) for name, value in zoo.load(path).state_dict().items())
+
+
+def test_convert_tells_how_to_read_lightnings_names(tmp_path: Path, path: Path) -> None:
+    old = tmp_path / "old.ckpt"
+    model = zoo.create("simple")
+    torch.save({"state_dict": {f"model.{name}": value for name, value in model.state_dict().items()}}, old)
+    code, output = command("convert", old, path, "simple")
+    assert code == 1
+    assert output.endswith("\nevery name starts with 'model.', as in Lightning's: --map model=\n")
+    assert command("convert", old, path, "simple", "--map", "model=") == (0, f"{path}: simple\n")
+    assert torch.equal(zoo.load(path).layers1[0].weight, model.layers1[0].weight)
+
+
 def test_convert_runs_nothing(tmp_path: Path, path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> Any:
@@ -920,7 +954,13 @@ def test_convert_runs_nothing(tmp_path: Path, path: Path) -> None:
     torch.save({"state_dict": Bomb()}, tmp_path / "old.pt")
     code, output = command("convert", tmp_path / "old.pt", path, "simple")
     assert code == 1
-    assert "old.pt' can't be read without running what's in it" in output
+    assert output.removeprefix(f"zoo: '{tmp_path}/old.pt'") == (
+        " can't be read without running what's in it: it holds 'posix.mkdir'; where it was made, "
+        "torch.save(model.state_dict(), path) writes one that can\n"
+    )
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "old.pt").read_bytes()[:100])
+    output = command("convert", tmp_path / "cut.pt", path, "simple")[1]
+    assert output == f"zoo: '{tmp_path}/cut.pt' isn't a file of torch.save with weights alone, or is damaged\n"
     assert not (tmp_path / "boom").exists()
     torch.save([1], tmp_path / "list.pt")
     assert "holds a list; expected a state dict" in command("convert", tmp_path / "list.pt", path, "simple")[1]
@@ -947,6 +987,20 @@ def test_verify_and_diff_take_files(path: Path) -> None:
     assert code == 1
     assert output.endswith("\n  layers1.0.bias: weight float32[100] → float32[3]\n")
     assert json.loads(command("verify", path, "--json")[1])[0]["name"] == "layers1.0.bias"
+
+
+def test_show_sums_up_a_file(path: Path) -> None:
+    zoo.save(zoo.create("simple+dropout(0.2)"), path)
+    assert command("show", path, "--summary", "--depth", "1") == command(
+        "show", "simple+dropout(0.2)", "--summary", "--depth", "1"
+    )
+    summed = json.loads(json.dumps(zoo.summary(zoo.load(path)).to_dict()))
+    assert json.loads(command("show", path, "--summary", "--json")[1]) == summed
+    code, output = command("show", path, "--depth", "2")
+    assert code == 2
+    assert "--depth goes with --summary" in output
+    save_file({"a": torch.zeros(1)}, path)
+    assert "has no manifest" in command("show", path, "--summary")[1]
 
 
 def test_show_says_what_a_file_holds_even_without_its_plugins(path: Path) -> None:
