@@ -16,6 +16,7 @@ import pytest
 import timm
 import torch
 from click.testing import CliRunner
+from conftest import World
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_field import MODS, SMALLEST, image_size, run, same
@@ -515,6 +516,80 @@ def test_overrides_that_can_not_be(overrides: dict[str, Any], error: type, text:
     with pytest.raises(error) as raised:
         zoo.load(path, **overrides)
     assert text in str(raised.value)
+
+
+def test_an_override_that_nothing_matches_is_told_in_words_of_the_spec(path: Path) -> None:
+    zoo.save(zoo.create("simple+dropout(0.1)+act(silu)"), path)
+    with pytest.raises(zoo.NoEffectError) as raised:
+        zoo.load(path, **{"act.at": "nope"})
+    end = "in part 2, 'act(name=silu, at=nope)', of 'simple+dropout(p=0.1)+act(name=silu, at=nope)'"
+    assert str(raised.value).endswith(f"\n  {end}")
+
+
+PATH = "a path is a text or a pathlib.Path, not "
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda path: zoo.save(zoo.create("simple"), 3), zoo.OptionError, f"{PATH}3 (int)"),
+        (lambda path: zoo.save(zoo.create("simple"), b"a"), zoo.OptionError, f"{PATH}b'a' (bytes)"),
+        (
+            lambda path: zoo.save(zoo.create("simple"), "a\0b"),
+            zoo.CheckpointError,
+            "'a\\x00b' holds a null character, which no path can",
+        ),
+        (lambda path: zoo.load(None), zoo.OptionError, f"{PATH}None (NoneType)"),
+        (lambda path: zoo.load("a\0b"), zoo.CheckpointError, "'a\\x00b' holds a null character, which no path can"),
+        (lambda path: zoo.read_manifest(3), zoo.OptionError, f"{PATH}3 (int)"),
+        (lambda path: zoo.load(path, into="x"), zoo.OptionError, "into= takes a live model, not 'x' (str)"),
+        (
+            lambda path: zoo.load(path, **{"": 1}),
+            zoo.OptionError,
+            "'' names no option; write num_classes=10, or **{'dropout.p': 0.3} of a modifier",
+        ),
+        (
+            lambda path: zoo.load(path, **{"act.": 1}),
+            zoo.OptionError,
+            "'act.' names no option; write num_classes=10, or **{'dropout.p': 0.3} of a modifier",
+        ),
+    ],
+)
+def test_arguments_of_another_type(call: Any, error: type[zoo.ZooError], text: str, path: Path) -> None:
+    zoo.save(zoo.create("simple"), path)
+    with pytest.raises(error) as raised:
+        call(path)
+    assert str(raised.value) == text
+
+
+OWN = """
+import zoo
+from torch import nn
+
+class Net(nn.Linear):
+    pass
+
+@zoo.arch()
+def own():
+    '''A layer of a class that the plugin brings.'''
+    return Net(2, 2)
+
+@zoo.hookimpl
+def zoo_archs():
+    return [own]
+"""
+
+
+@pytest.mark.parametrize(("dist", "module"), [("zoo-sole", "zoo_sole"), ("zoo-dual", "other_name")])
+def test_a_distribution_is_needed_once_whatever_its_module_is_called(
+    world: World, dist: str, module: str, path: Path
+) -> None:
+    world.add(dist, OWN, module=module, version="2.0")
+    registry = world.registry()
+    zoo.save(zoo.create("own", registry=registry), path, registry=registry)
+    manifest = zoo.read_manifest(path)
+    assert manifest.versions.keys() == {"plugzoo", "torch", dist}
+    assert f"needs       {dist} 2.0, torch {manifest.versions['torch']}\n" in str(manifest)
 
 
 def test_an_override_that_changes_shapes_is_told_from_the_tensors(path: Path) -> None:

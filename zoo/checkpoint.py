@@ -19,7 +19,7 @@ import torch
 from .carrying import carry_from, contents_of, names_in
 from .errors import CheckpointError, OptionError, ZooError, printable
 from .filling import check_classes, check_fits, check_manifest, fill, misfits, put_back
-from .headers import FILE, quoted
+from .headers import FILE, path_of, quoted
 from .info import attach, info_of, outline_of, sealed
 from .manifest import KEY, Manifest, manifest_in, other_versions, read
 from .mapping import Stored, TensorFile, opened, writer
@@ -60,7 +60,7 @@ def save(
     """
     if step is not None and type(step) is not int:
         raise OptionError(f"step={step!r} ({type(step).__name__}); expected an int")
-    inner = unwrapped(model)
+    inner, name = unwrapped(model), path_of(path)
     registry = registry or default_registry()
     manifest, tensors = portrait(inner, registry)
     _check_spec(inner, manifest, registry)
@@ -69,7 +69,6 @@ def save(
         manifest, tensors = replace(manifest, state=state), {**tensors, **more}
     manifest = replace(manifest, step=step)
     write = writer(tensors, {"format": "pt", KEY: manifest.dump()})
-    name = os.fspath(path)
     if not (os.path.isdir(name) or name.endswith(("/", os.sep))):
         store(name, write)
         return
@@ -177,6 +176,10 @@ def load(
         )
     if map is not None or not strict:
         raise OptionError("map= and strict= say how weights get into another model: zoo.load(path, into=model, ...)")
+    if empty := [key for key in overrides if not key.rpartition(".")[2]]:
+        raise OptionError(
+            f"{empty[0]!r} names no option; write num_classes=10, or **{{'dropout.p': 0.3}} of a modifier"
+        )
     with opened(path, mmap) as file:
         return _loaded(file, registry or default_registry(), device, dtype, overrides)
 
@@ -245,6 +248,8 @@ def _into(
     strict: bool,
 ) -> nn.Module:
     inner = unwrapped(model)
+    if not isinstance(inner, torch.nn.Module):
+        raise OptionError(f"into= takes a live model, not {model!r} ({type(model).__name__})")
     with opened(path, mmap) as file:
         found, value = contents_of(file)
         if optimizer is None and scheduler is None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .checkpoint import save
 from .errors import CheckpointError
 from .factory import create, spec_of
-from .headers import quoted
+from .headers import path_of, quoted
 from .registry import Registry
 
 # Under which keys training scripts put a state dict, averaged weights first as timm has it, and what wrappers put in
@@ -38,7 +38,7 @@ def convert(
 
     Gives the canonical spec, and behind it which weights were taken where there were several.
     """
-    name, taken = os.fspath(source), ""
+    name, taken = path_of(source), ""
     weights: Any = name
     if not _is_safetensors(name):
         weights, taken = state_dict_in(name)

@@ -102,12 +102,13 @@ class Manifest:
 
     def __str__(self) -> str:
         """For people: what can be said in a few lines, with anything odd made visible."""
-        owners = dict.fromkeys(f"{o.distribution} {o.version}" for o in self.owners)
-        libraries = [f"{name} {version}" for name, version in self.versions.items() if name != OWN]
+        libraries = [(name, version) for name, version in self.versions.items() if name != OWN]
+        known = [*((owner.distribution, owner.version) for owner in self.owners), *libraries]
+        needs = dict.fromkeys(f"{name} {version}" for name, version in known)
         lines = [
             f"spec        {quoted(str(self.spec), 4096)[1:-1]}",
             f"format      {self.format}",
-            f"needs       {quoted(', '.join([*owners, *libraries]), 1000)[1:-1]}",
+            f"needs       {quoted(', '.join(needs), 1000)[1:-1]}",
             f"mode        {'train' if self.training else 'eval'}"
             + (f", {len(self.modes)} differ" if self.modes else ""),
         ]

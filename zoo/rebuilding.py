@@ -63,7 +63,12 @@ def plan_for(manifest: Manifest, registry: Registry, overrides: Mapping[str, Any
             raise
         raise CheckpointError(printable(str(error))) from error
     check_parts(manifest, told)
-    return plan
+    # What a modifier refuses later is told in the words of a spec, and not of the file, which has all defaults in it.
+    steps = (
+        replace(step, place=f"part {number}, '{step.bound.call}', of '{plan.spec}'")
+        for number, step in enumerate(plan.steps, 1)
+    )
+    return replace(plan, steps=tuple(steps))
 
 
 def _arch(call: Call, manifest: Manifest, registry: Registry) -> Owned[Arch] | None:
