@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 import timm
 import torch
 from click.testing import CliRunner
+from conftest import World
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_field import MODS, SMALLEST, image_size, run, same
@@ -186,6 +188,47 @@ def test_a_chain_that_is_longer_than_a_text_may_be(path: Path) -> None:
 
 
 # -- how it stood -----------------------------------------------------------------------------------------------------
+
+
+def test_a_part_that_is_longer_than_a_text_may_be(path: Path) -> None:
+    @zoo.arch()
+    def layer(*sizes: int) -> nn.Module:
+        """A layer."""
+        return nn.Linear(len(sizes), 1)
+
+    plugin = types.ModuleType("plugin")
+    plugin.zoo_archs = zoo.hookimpl(specname="zoo_archs")(lambda: [layer])  # type: ignore[attr-defined]
+    registry = zoo.Registry.of(plugin)
+    model = zoo.create(f"layer({','.join(['2'] * 1500)})", registry=registry)
+    assert len(str(zoo.spec_of(model))) > 4096
+    zoo.save(model, path, registry=registry)
+    loaded = zoo.load(path, registry=registry)
+    assert zoo.spec_of(loaded) == zoo.spec_of(model) == zoo.read_manifest(path).spec
+    assert torch.equal(loaded.weight, model.weight)
+    assert zoo.load(path, into=model) is model
+
+
+def test_a_registry_where_a_name_is_clear_reads_a_file_from_where_it_was_not(path: Path) -> None:
+    import zoo_archs
+
+    def plugin(name: str) -> Any:
+        @zoo.modifier(name="se")
+        def se(model: nn.Module, /, p: float = 0.1) -> nn.Module:
+            """Dropout in front of the head."""
+            return zoo.insert_before(model, "layers3", nn.Dropout(p))
+
+        made = types.ModuleType(name)
+        made.zoo_modifiers = zoo.hookimpl(specname="zoo_modifiers")(lambda: [se])  # type: ignore[attr-defined]
+        return zoo.loader.Plugin(name, name, "0", name, name), made
+
+    own = (zoo.loader.Plugin("archs", "plugzoo", "0", "zoo", "zoo_archs"), zoo_archs)
+    alone, crowd = zoo.Registry([own, plugin("zoo-a")]), zoo.Registry([own, plugin("zoo-a"), plugin("zoo-b")])
+    model = zoo.create("simple+se(0.2)", registry=alone)
+    for there, here in ((alone, crowd), (crowd, alone)):
+        if there is crowd:
+            model = zoo.create("simple+zoo-a/se(0.2)", registry=crowd)
+        zoo.save(model, path, registry=there)
+        assert [m.p for m in zoo.load(path, registry=here).modules() if isinstance(m, nn.Dropout)] == [0.2]
 
 
 def test_modes_gradients_and_training_come_back(path: Path) -> None:
@@ -411,6 +454,44 @@ def test_options_can_be_overridden(path: Path) -> None:
     assert back(model, path, drop_rate=0.25).drop_rate == 0.25
 
 
+def stood(model: nn.Module) -> tuple[dict[str, bool], dict[str, bool]]:
+    modes = {path: module.training for path, module in model.named_modules()}
+    return modes, {name: p.requires_grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize(
+    ("mods", "overrides", "wanted"),
+    [
+        ("freeze(blocks.0)", {"freeze.at": "blocks.1"}, "freeze(blocks.1)"),
+        ("freeze(blocks.0, bn_stats=False)", {"freeze.bn_stats": True}, "freeze(blocks.0)"),
+        ("freeze(blocks.0)", {"freeze.bn_stats": False}, "freeze(blocks.0, bn_stats=False)"),
+        ("freeze+unfreeze(blocks.0)", {"unfreeze.at": "blocks.1"}, "freeze+unfreeze(blocks.1)"),
+        ("freeze(blocks.0)+dropout(0.1)", {"dropout.p": 0.3}, "freeze(blocks.0)+dropout(0.3)"),
+    ],
+)
+def test_an_override_of_what_is_frozen_counts(
+    mods: str, overrides: dict[str, Any], wanted: str, train: bool, path: Path
+) -> None:
+    loaded = back(zoo.create(f"convnet+{mods}").train(train), path, **overrides)
+    made = zoo.create(f"convnet+{wanted}").train(train)
+    assert stood(loaded) == stood(made)
+    assert stood(loaded.train()) == stood(made.train())
+    assert not zoo.verify(loaded)
+
+
+def test_what_was_frozen_by_hand_stays_so_beside_an_override(path: Path) -> None:
+    model = zoo.create("convnet+freeze(blocks.0)")
+    model.head.requires_grad_(False)
+    model.blocks[0].conv.requires_grad_(True)
+    model.blocks[1].eval()
+    loaded = back(model, path, **{"freeze.at": "blocks.2"})
+    made = zoo.create("convnet+freeze(blocks.2)")
+    made.head.requires_grad_(False)
+    made.blocks[1].eval()
+    assert stood(loaded) == stood(made)
+
+
 SHOWN = "dropout(p: float ≥ 0 ≤ 1 = 0.5, at: Where = 'head')"
 
 
@@ -435,6 +516,80 @@ def test_overrides_that_can_not_be(overrides: dict[str, Any], error: type, text:
     with pytest.raises(error) as raised:
         zoo.load(path, **overrides)
     assert text in str(raised.value)
+
+
+def test_an_override_that_nothing_matches_is_told_in_words_of_the_spec(path: Path) -> None:
+    zoo.save(zoo.create("simple+dropout(0.1)+act(silu)"), path)
+    with pytest.raises(zoo.NoEffectError) as raised:
+        zoo.load(path, **{"act.at": "nope"})
+    end = "in part 2, 'act(name=silu, at=nope)', of 'simple+dropout(p=0.1)+act(name=silu, at=nope)'"
+    assert str(raised.value).endswith(f"\n  {end}")
+
+
+PATH = "a path is a text or a pathlib.Path, not "
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda path: zoo.save(zoo.create("simple"), 3), zoo.OptionError, f"{PATH}3 (int)"),
+        (lambda path: zoo.save(zoo.create("simple"), b"a"), zoo.OptionError, f"{PATH}b'a' (bytes)"),
+        (
+            lambda path: zoo.save(zoo.create("simple"), "a\0b"),
+            zoo.CheckpointError,
+            "'a\\x00b' holds a null character, which no path can",
+        ),
+        (lambda path: zoo.load(None), zoo.OptionError, f"{PATH}None (NoneType)"),
+        (lambda path: zoo.load("a\0b"), zoo.CheckpointError, "'a\\x00b' holds a null character, which no path can"),
+        (lambda path: zoo.read_manifest(3), zoo.OptionError, f"{PATH}3 (int)"),
+        (lambda path: zoo.load(path, into="x"), zoo.OptionError, "into= takes a live model, not 'x' (str)"),
+        (
+            lambda path: zoo.load(path, **{"": 1}),
+            zoo.OptionError,
+            "'' names no option; write num_classes=10, or **{'dropout.p': 0.3} of a modifier",
+        ),
+        (
+            lambda path: zoo.load(path, **{"act.": 1}),
+            zoo.OptionError,
+            "'act.' names no option; write num_classes=10, or **{'dropout.p': 0.3} of a modifier",
+        ),
+    ],
+)
+def test_arguments_of_another_type(call: Any, error: type[zoo.ZooError], text: str, path: Path) -> None:
+    zoo.save(zoo.create("simple"), path)
+    with pytest.raises(error) as raised:
+        call(path)
+    assert str(raised.value) == text
+
+
+OWN = """
+import zoo
+from torch import nn
+
+class Net(nn.Linear):
+    pass
+
+@zoo.arch()
+def own():
+    '''A layer of a class that the plugin brings.'''
+    return Net(2, 2)
+
+@zoo.hookimpl
+def zoo_archs():
+    return [own]
+"""
+
+
+@pytest.mark.parametrize(("dist", "module"), [("zoo-sole", "zoo_sole"), ("zoo-dual", "other_name")])
+def test_a_distribution_is_needed_once_whatever_its_module_is_called(
+    world: World, dist: str, module: str, path: Path
+) -> None:
+    world.add(dist, OWN, module=module, version="2.0")
+    registry = world.registry()
+    zoo.save(zoo.create("own", registry=registry), path, registry=registry)
+    manifest = zoo.read_manifest(path)
+    assert manifest.versions.keys() == {"plugzoo", "torch", dist}
+    assert f"needs       {dist} 2.0, torch {manifest.versions['torch']}\n" in str(manifest)
 
 
 def test_an_override_that_changes_shapes_is_told_from_the_tensors(path: Path) -> None:
@@ -630,6 +785,82 @@ def test_a_model_that_was_edited_by_hand_is_told_from_its_spec(path: Path) -> No
     assert torch.equal(back(model, path).layers3[1].weight, model.layers3[1].weight)
 
 
+def gelu(model: Any) -> None:
+    model.act1 = nn.GELU()
+
+
+class ReLU(nn.ReLU):
+    """Another one of the name."""
+
+
+@pytest.mark.parametrize(
+    ("spec", "change", "text"),
+    [
+        ("resnet10t", gelu, "  act1: ReLU by the spec, GELU in the model\n"),
+        ("convnet", lambda m: setattr(m, "pool", ReLU()), "  pool: AdaptiveAvgPool2d by the spec, ReLU in the model\n"),
+        (
+            "convnet",
+            lambda m: setattr(m.blocks[0], "act", ReLU()),
+            "  blocks.0.act: torch.nn.modules.activation.ReLU by the spec, test_files.ReLU in the model\n",
+        ),
+        ("convnet", lambda m: setattr(m, "loss", nn.MSELoss()), "  loss: nothing by the spec, MSELoss in the model\n"),
+        ("convnet", lambda m: delattr(m.blocks[1], "act"), "  blocks.1.act: ReLU by the spec, nothing in the model\n"),
+        (
+            "convnet",
+            lambda m: zoo.insert_before(m, "blocks.0.conv", nn.Dropout(0.1)),
+            "  blocks.0.conv: Conv2d by the spec, Conv2d under Before in the model\n",
+        ),
+        (
+            "convnet+freeze(blocks.0.norm)",
+            nn.SyncBatchNorm.convert_sync_batchnorm,
+            "  blocks.0.norm: BatchNorm2d under Held by the spec, SyncBatchNorm in the model\n",
+        ),
+        (
+            "mobilenetv3_small_050",
+            lambda m: setattr(m, "bn1", nn.SyncBatchNorm.convert_sync_batchnorm(m.bn1)),
+            "  bn1: BatchNormAct2d by the spec, SyncBatchNorm in the model\n",
+        ),
+    ],
+)
+def test_an_edit_by_hand_without_weights_is_told_too(spec: str, change: Any, text: str, path: Path) -> None:
+    model = zoo.create(spec)
+    change(model)
+    with pytest.raises(zoo.CheckpointError) as raised:
+        zoo.save(model, path)
+    assert str(raised.value).startswith(f"can't save: the modules aren't those of '{zoo.spec_of(model)}', ")
+    assert text in str(raised.value)
+    assert str(raised.value).endswith("say the edit in the spec, as zoo.modify(model, 'replace(...)') does, or " + KEEP)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "change"),
+    [
+        ("convnet+dropout(0.1)", nn.SyncBatchNorm.convert_sync_batchnorm),
+        ("mobilenetv3_small_050", timm.layers.convert_sync_batchnorm),
+        ("convnet", lambda model: nn.DataParallel(model)),
+        ("convnet", lambda model: torch.compile(model)),
+        ("convnet", lambda model: model.blocks[0].compile() or model),
+        ("convnet", lambda model: copy.deepcopy(model).to(torch.bfloat16).requires_grad_(False)),
+    ],
+)
+def test_what_training_makes_of_a_model_is_no_edit(spec: str, change: Any, path: Path) -> None:
+    model = zoo.create(spec).eval()
+    wanted = {name: value.clone() for name, value in model.state_dict().items()}
+    loaded = back(change(model), path)
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, wanted[name].to(value.dtype))
+    assert {type(m) for m in loaded.modules()} == {type(m) for m in zoo.create(spec).modules()}
+
+
+def test_only_a_model_that_someone_else_edited_is_built_again_to_be_saved(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = zoo.modify(zoo.create("convnet+act(silu)"), "dropout(0.2)+append(head, PReLU(10))")
+    monkeypatch.setattr("zoo.checkpoint.rebuild", None)
+    zoo.save(model, path)
+
+
 def test_a_step_is_an_integer(path: Path) -> None:
     with pytest.raises(zoo.OptionError) as raised:
         zoo.save(zoo.create("simple"), path, step=True)
@@ -762,6 +993,39 @@ def test_convert_makes_a_file_of_the_zoo(tmp_path: Path, path: Path) -> None:
     assert "of another shape or kind: fc.weight (wants float32[1000, " in output
 
 
+@pytest.mark.parametrize(
+    ("keys", "taken"),
+    [
+        (["state_dict"], ""),
+        (["state_dict", "state_dict_ema"], "state_dict_ema"),
+        (["model", "model_ema"], "model_ema"),
+        (["model_ema", "state_dict_ema"], "state_dict_ema"),
+        (["model", "state_dict"], "state_dict"),
+    ],
+)
+def test_convert_takes_the_weights_that_timm_takes(keys: list[str], taken: str, tmp_path: Path, path: Path) -> None:
+    models = {key: timm.create_model("test_resnet", num_classes=3) for key in keys}
+    old = tmp_path / "old.pt"
+    held = {key: model.state_dict() for key, model in models.items()}
+    torch.save({**held, "args": argparse.Namespace(lr=0.1, mean=(0.5,)), "epoch": 3}, old)
+    spec = "test_resnet(num_classes=3)"
+    behind = f", of '{taken}'" if taken else ""
+    assert command("convert", old, path, spec) == (0, f"{path}: {spec}{behind}\n")
+    timms = timm.models.load_state_dict(old, weights_only=False)
+    assert all(torch.equal(value, timms[name]) for name, value in zoo.load(path).state_dict().items())
+
+
+def test_convert_tells_how_to_read_lightnings_names(tmp_path: Path, path: Path) -> None:
+    old = tmp_path / "old.ckpt"
+    model = zoo.create("simple")
+    torch.save({"state_dict": {f"model.{name}": value for name, value in model.state_dict().items()}}, old)
+    code, output = command("convert", old, path, "simple")
+    assert code == 1
+    assert output.endswith("\nevery name starts with 'model.', as in Lightning's: --map model=\n")
+    assert command("convert", old, path, "simple", "--map", "model=") == (0, f"{path}: simple\n")
+    assert torch.equal(zoo.load(path).layers1[0].weight, model.layers1[0].weight)
+
+
 def test_convert_runs_nothing(tmp_path: Path, path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> Any:
@@ -770,7 +1034,13 @@ def test_convert_runs_nothing(tmp_path: Path, path: Path) -> None:
     torch.save({"state_dict": Bomb()}, tmp_path / "old.pt")
     code, output = command("convert", tmp_path / "old.pt", path, "simple")
     assert code == 1
-    assert "old.pt' can't be read without running what's in it" in output
+    assert output.removeprefix(f"zoo: '{tmp_path}/old.pt'") == (
+        " can't be read without running what's in it: it holds 'posix.mkdir'; where it was made, "
+        "torch.save(model.state_dict(), path) writes one that can\n"
+    )
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "old.pt").read_bytes()[:100])
+    output = command("convert", tmp_path / "cut.pt", path, "simple")[1]
+    assert output == f"zoo: '{tmp_path}/cut.pt' isn't a file of torch.save with weights alone, or is damaged\n"
     assert not (tmp_path / "boom").exists()
     torch.save([1], tmp_path / "list.pt")
     assert "holds a list; expected a state dict" in command("convert", tmp_path / "list.pt", path, "simple")[1]
@@ -797,6 +1067,20 @@ def test_verify_and_diff_take_files(path: Path) -> None:
     assert code == 1
     assert output.endswith("\n  layers1.0.bias: weight float32[100] → float32[3]\n")
     assert json.loads(command("verify", path, "--json")[1])[0]["name"] == "layers1.0.bias"
+
+
+def test_show_sums_up_a_file(path: Path) -> None:
+    zoo.save(zoo.create("simple+dropout(0.2)"), path)
+    assert command("show", path, "--summary", "--depth", "1") == command(
+        "show", "simple+dropout(0.2)", "--summary", "--depth", "1"
+    )
+    summed = json.loads(json.dumps(zoo.summary(zoo.load(path)).to_dict()))
+    assert json.loads(command("show", path, "--summary", "--json")[1]) == summed
+    code, output = command("show", path, "--depth", "2")
+    assert code == 2
+    assert "--depth goes with --summary" in output
+    save_file({"a": torch.zeros(1)}, path)
+    assert "has no manifest" in command("show", path, "--summary")[1]
 
 
 def test_show_says_what_a_file_holds_even_without_its_plugins(path: Path) -> None:

@@ -25,6 +25,10 @@ from zoo.cli import main
 DTYPES = (
     "BOOL, U8, I8, F8_E4M3, F8_E4M3FNUZ, F8_E5M2, F8_E5M2FNUZ, U16, I16, F16, BF16, U32, I32, F32, U64, I64, F64, C64"
 )
+FLOATS = (
+    "float64, float32, float16, bfloat16, float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, complex64, "
+    "complex128"
+)
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 TWO = {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}
 
@@ -187,11 +191,20 @@ def arch(text: str, **values: Any) -> Callable[[dict[str, Any]], None]:
     return lambda data: data.update(parts=[text, *data["parts"][1:]], **values)
 
 
+def whole(text: str, **values: Any) -> Callable[[dict[str, Any]], None]:
+    """An arch, in the spec and in the parts."""
+    return lambda data: data.update(parts=[text], spec=text, owners=data["owners"][:1], **values)
+
+
 def modifier(text: str, **owner: str) -> Callable[[dict[str, Any]], None]:
     def change(data: dict[str, Any]) -> None:
         data.update(parts=[data["parts"][0], text], owners=[data["owners"][0], data["owners"][1] | owner])
 
     return change
+
+
+def contradiction(said: str, built: str) -> str:
+    return f"the manifest contradicts itself: the spec says '{said}', and the model is built of '{built}'"
 
 
 # (change of the manifest, message behind the file's name)
@@ -283,6 +296,78 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         ),
         "the recipe isn't one of timm's",
     ),
+    "an option that crashes timm": (
+        whole(
+            'local-dir:"/etc"',
+            recipe=json.dumps({"architecture": "resnet18", "options": {"act_layer": "os.system"}, "cfg": {}}),
+        ),
+        "can't be built here: ",
+    ),
+    "a configuration that crashes timm": (
+        whole(
+            'local-dir:"/etc"',
+            recipe=json.dumps({"architecture": "resnet18", "options": {}, "cfg": {"input_size": [1]}}),
+        ),
+        "can't be built here: ",
+    ),
+    "a dtype of nobody's": (put(dtype="evil"), f"the manifest's dtype: 'evil'; expected one of {FLOATS}"),
+    "a dtype without gradients": (put(dtype="int8"), f"the manifest's dtype: 'int8'; expected one of {FLOATS}"),
+    "a dtype for one weight": (
+        put(dtypes={"layers1.0.weight": "int32"}),
+        f"the manifest's dtype: 'int32'; expected one of {FLOATS}",
+    ),
+    "a complex dtype": (
+        put(dtype="complex64"),
+        "the manifest's dtype: complex64 for 'layers1.0.weight', which is float32[100, 100]",
+    ),
+    "two dimensions in channels_last": (
+        put(channels_last=["layers1.0.weight"]),
+        "the manifest's channels_last: 'layers1.0.weight' has 2 dimensions; expected 4 or 5",
+    ),
+    "channels_last of nothing": (put(channels_last=["x"]), "the manifest's channels_last: the model has no 'x'"),
+    "modes of nothing": (put(modes={"a\x1b": True}), "the manifest's modes: the model has no 'a\\x1b'"),
+    "frozen of nothing": (put(frozen=["layers1.0"]), "the manifest's frozen: the model has no 'layers1.0'"),
+    "no optimizers": (
+        put(state={"optimizers": 3}),
+        "the manifest's state: the training state isn't one that the zoo wrote",
+    ),
+    "an optimizer without a class": (
+        put(state={"optimizers": [{"class": 3}], "schedulers": []}),
+        "the manifest's state: the training state isn't one that the zoo wrote",
+    ),
+    "another arch than the spec's": (arch("mlp"), contradiction("simple", "mlp")),
+    "another family's arch": (
+        lambda data: data.update(
+            spec="resnet18", parts=["torchvision/resnet18(num_classes=1000)"], owners=data["owners"][:1]
+        ),
+        contradiction("resnet18", "torchvision/resnet18(num_classes=1000)"),
+    ),
+    "another modifier than the spec's": (modifier("act(name=silu)"), contradiction("dropout(p=0.2)", "act(name=silu)")),
+    "another option than the spec's": (
+        modifier("dropout(p=0.9, at=head)"),
+        contradiction("dropout(p=0.2)", "dropout(p=0.9, at=head)"),
+    ),
+    "an option that the spec alone has": (modifier("dropout"), contradiction("dropout(p=0.2)", "dropout")),
+    "a number for a word": (
+        lambda data: data.update(
+            spec="mlp(hidden=(8,), num_classes=1)",
+            parts=["mlp(hidden=(8,), num_classes=2)"],
+            owners=data["owners"][:1],
+        ),
+        contradiction("mlp(hidden=(8,), num_classes=1)", "mlp(hidden=(8,), num_classes=2)"),
+    ),
+    "names in another order": (
+        lambda data: data.update(
+            spec="simple+heads(a=1, b=2)+drop_heads(a, b)",
+            parts=["simple", "heads(a=1, b=2)", "drop_heads(b, a)"],
+            owners=[data["owners"][0]] * 3,
+        ),
+        contradiction("drop_heads(a, b)", "drop_heads(b, a)"),
+    ),
+    "a part that is two": (
+        modifier("act(silu)+dropout"),
+        "a part of the spec can't be read: 'act(silu)+dropout' is more than a modifier",
+    ),
     "a tie to nothing": (put(tied={"x": "y"}), "'x' can't be tied to 'y'"),
     "an unknown model": (
         arch("?Mine"),
@@ -290,7 +375,7 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "pip install plugzoo==0.1.0",
     ),
     "more than there is memory for": (
-        arch("mlp(in_features=9000000000000000, hidden=(9000000000000000,))"),
+        whole("mlp(in_features=9000000000000000, hidden=(9000000000000000,))"),
         "mlp(in_features=9000000000000000, hidden=(9000000000000000,)): RuntimeError: ",
     ),
 }
@@ -389,7 +474,6 @@ def test_what_a_manifest_says_is_shown_escaped(sound: Path, capsys: pytest.Captu
     def change(data: dict[str, Any]) -> None:
         data["versions"] = {"torch": bad, bad: "1"}
         data["changes"][0].update(before=bad, after=bad, path=bad)
-        data["modes"] = {bad: False}
 
     path = rewritten(sound, change)
     assert "\x1b" not in str(zoo.read_manifest(path))

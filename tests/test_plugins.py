@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -230,6 +232,82 @@ def test_a_plugin_that_fails_is_reported_and_takes_nothing_down(
         zoo.create("simple+what", registry=registry)
     assert f"\n  plugin 'main' of bad failed: {failed.reason.splitlines()[0]}" in str(caught.value)
     assert "zoo-good" not in str(caught.value)
+
+
+CRASHING = """
+import sys
+import zoo
+
+@zoo.modifier(examples=["leave"])
+def leave(model, /, how: str = "exit"):
+    '''Ends the program.'''
+    if how == "exit":
+        sys.exit(3)
+    raise KeyboardInterrupt
+
+@zoo.arch()
+def empty():
+    '''No module.'''
+    return {}
+
+def resolve(name, source):
+    raise OSError("disk")
+
+@zoo.hookimpl
+def zoo_modifiers():
+    return [leave]
+
+@zoo.arch()
+def broken(width: int = 1):
+    '''Fails.'''
+    raise RuntimeError("boom")
+
+@zoo.hookimpl
+def zoo_archs():
+    return [empty, broken]
+
+@zoo.hookimpl
+def zoo_families():
+    return [zoo.Family("far", resolve, list, prefixes=("pfx",))]
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        (
+            "simple+leave",
+            zoo.PluginError,
+            "modifier 'leave' of zoo-crash raised SystemExit: 3\n  in part 1, 'leave', of 'simple+leave'",
+        ),
+        ("simple+leave(interrupt)", KeyboardInterrupt, ""),
+        ("empty", zoo.PluginError, "arch 'empty' returned dict; it must return an nn.Module"),
+        ("broken", zoo.PluginError, "arch 'broken' of zoo-crash raised RuntimeError: boom"),
+        ("broken+act(silu)", zoo.PluginError, "arch 'broken' of zoo-crash raised RuntimeError: boom"),
+        ("broken(2)", zoo.OptionError, "broken(width=2): RuntimeError: boom; broken(width: int = 1)"),
+        (
+            "pfx:x",
+            zoo.UnknownNameError,
+            "'pfx' of zoo-crash has nothing called 'x'\n  plugin 'main' of zoo-crash failed: OSError: disk",
+        ),
+    ],
+)
+def test_what_a_plugin_does_wrong_is_an_error_of_the_zoo(
+    world: World, spec: str, error: type[BaseException], message: str
+) -> None:
+    world.add("zoo-crash", CRASHING)
+    world.add("zoo-other", "raise OSError('not mine')")
+    with pytest.raises(error) as caught:
+        zoo.create(spec, registry=world.registry())
+    assert str(caught.value) == message
+
+
+def test_a_module_that_two_plugins_name_says_whose_it_is(world: World) -> None:
+    world.add("zoo-a", GOOD, module="shared_module", name="first")
+    world.add("zoo-b", None, module="shared_module", name="second")
+    assert plugin(world.registry(), "zoo-b").reason == (
+        "the module shared_module is registered already: it's the plugin 'first' of zoo-a"
+    )
 
 
 def test_the_traceback_of_a_failed_plugin_is_kept(world: World) -> None:
@@ -585,12 +663,70 @@ def test_a_declaration_that_cannot_work_says_why(code: str, message: str) -> Non
 def test_everything_that_ships_is_described(name: str) -> None:
     described = zoo.describe(name)
     assert described.name == name
-    assert described.version == "0.1.0"
+    of = "timm" if name == "resnet18" else "plugzoo"
+    assert (described.owner, described.version) == ("timm" if of == "timm" else "zoo", importlib.metadata.version(of))
     assert described.doc
     assert described.signature.startswith(f"{name}(")
     assert {"name", "type"} <= set().union(*described.options, {"name", "type"})
     for option in described.options:
         assert set(option) <= {"name", "type", "default"}
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("torchvision/resnet18", "torchvision"), ("timm/resnet18", "timm"), ("hf-hub:a/b", "timm")]
+)
+def test_an_arch_of_a_library_has_its_version(name: str, library: str) -> None:
+    described = zoo.describe(name)
+    assert (described.owner, described.version) == (library, importlib.metadata.version(library))
+    assert f"\nfrom {library} {importlib.metadata.version(library)}\n" in str(described)
+
+
+@pytest.mark.parametrize("wrong", [3, ["resnet18"], None])
+def test_a_listing_takes_a_glob(wrong: Any) -> None:
+    with pytest.raises(zoo.OptionError) as caught:
+        zoo.list_archs(wrong)
+    assert str(caught.value) == f"list_archs takes a glob, such as '*resnet*', not {wrong!r}"
+    if wrong is not None:
+        with pytest.raises(zoo.OptionError) as caught:
+            zoo.list_variants(wrong)
+        assert str(caught.value) == f"list_variants takes an arch, such as 'resnet18', not {wrong!r}"
+
+
+TAKEOVER = """
+import zoo
+
+@zoo.modifier(examples=["dropout(3)", "dropout(times=2)+act(silu)"])
+def dropout(model, /, times: int):
+    '''None of the zoo's.'''
+    from torch import nn
+    return zoo.insert_before(model, "layers3", nn.Dropout(times / 10))
+
+@zoo.hookimpl
+def zoo_modifiers():
+    return [dropout]
+"""
+
+
+def test_an_example_is_listed_under_the_name_that_reaches_it(world: World) -> None:
+    world.add("zoo-takeover", TAKEOVER)
+    registry = world.registry()
+    found = {v.name: v.what for v in zoo.list_variants("simple", registry=registry) if "takeover" in v.modifier}
+    assert found == {
+        "zoo-takeover/dropout(3)": "1 × inserted before",
+        "zoo-takeover/dropout(times=2)+act(silu)": "1 × inserted before, 2 × replaced",
+    }
+    assert zoo.describe("zoo-takeover/dropout", registry=registry).examples == tuple(found)
+    assert zoo.describe("dropout", registry=registry).examples == zoo.describe("dropout").examples
+
+
+def test_a_name_that_two_have_is_described_as_it_is_created(world: World) -> None:
+    for dist in ("zoo-a", "zoo-b"):
+        world.add(dist, TAKEOVER.replace("dropout", "clash"))
+    registry = world.registry()
+    with pytest.raises(zoo.UnknownNameError) as caught:
+        zoo.describe("clash", registry=registry)
+    assert str(caught.value) == "2 plugins have a modifier 'clash': zoo-a, zoo-b; say which, as in 'zoo-a/clash'"
+    assert zoo.describe("zoo-b/clash", registry=registry).examples[0] == "zoo-b/clash(3)"
 
 
 def test_an_unknown_name_cannot_be_described() -> None:

@@ -243,6 +243,19 @@ def test_what_only_a_pickle_could_hold_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_an_optimizer_that_keeps_a_dtype(tmp_path: Path, digits: Any) -> None:
+    from timm.optim import create_optimizer_v2
+
+    model = zoo.create("mlp(64, hidden=[8])")
+    optimizer = create_optimizer_v2(model, "adafactorbv", lr=1e-2)
+    train(model, optimizer, None, digits, range(2))
+    zoo.save(model, tmp_path / "m.safetensors", optimizer=optimizer)
+    other = zoo.create("mlp(64, hidden=[8])")
+    second = create_optimizer_v2(other, "adafactorbv", lr=1e-2)
+    zoo.load(tmp_path / "m.safetensors", into=other, optimizer=second)
+    assert str(second.state_dict()) == str(optimizer.state_dict())
+
+
 def test_every_value_comes_back_as_what_it_was() -> None:
     kept: dict[str, torch.Tensor] = {}
 
@@ -250,7 +263,11 @@ def test_every_value_comes_back_as_what_it_was() -> None:
         kept[f"t{len(kept)}"] = tensor
         return f"t{len(kept) - 1}"
 
-    value = {"a": (1, 2.5, True, None, "x"), 3: [float("inf"), -0.0, {"tuple": ["no tuple"]}], "t": torch.ones(2)}
+    value = {
+        "a": (1, 2.5, True, None, "x", torch.bfloat16),
+        3: [float("inf"), -0.0, {"tuple": ["no tuple"]}],
+        "t": torch.ones(2),
+    }
     packed = json.loads(json.dumps(pack(value, keep, ""), allow_nan=False))
     assert repr(unpack(packed, kept.__getitem__)) == repr(value)
     assert unpack(pack(float("nan"), keep, ""), kept.__getitem__) != 0
@@ -258,7 +275,17 @@ def test_every_value_comes_back_as_what_it_was() -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    [{"eval": "1"}, {"tuple": 3}, {"dict": [1]}, {"dict": [[[1], 2]]}, {"float": "1e3"}, {}, {"tensor": 1, "x": 2}],
+    [
+        {"eval": "1"},
+        {"tuple": 3},
+        {"dict": [1]},
+        {"dict": [[[1], 2]]},
+        {"float": "1e3"},
+        {"dtype": "torch.nn"},
+        {"dtype": ["a"]},
+        {},
+        {"tensor": 1, "x": 2},
+    ],
 )
 def test_packed_values_that_mean_nothing(hostile: Any) -> None:
     with pytest.raises(zoo.CheckpointError, match="which means nothing here"):

@@ -80,7 +80,7 @@ def _told(step: Step) -> Iterator[None]:
         yield
     except ZooError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"modifier '{step.modifier.name}' of {step.owner} raised {type(error).__name__}: {error}"
         raise PluginError(what) from error
 

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from .errors import PluginError
 from .info import Change, Info, attach, changes_of
 from .options import called
 from .walker import places
@@ -84,7 +85,9 @@ class Blueprint:
 
 
 def introduce(arch: Arch, model: nn.Module, spec: Spec, obstacle: str = "") -> nn.Module:
-    """A freshly built arch with what the zoo knows of it attached."""
+    """A freshly built arch with what the zoo knows of it attached; PluginError for what isn't a module."""
+    if not isinstance(model, nn.Module):
+        raise PluginError(f"arch '{spec.arch.name}' returned {type(model).__name__}; it must return an nn.Module")
     sites = arch.sites(model) if callable(arch.sites) else arch.sites
     normal = {name: (paths,) if isinstance(paths, str) else tuple(paths) for name, paths in sites.items()}
     width = arch.width(model) if arch.width else None

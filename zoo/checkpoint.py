@@ -18,8 +18,8 @@ import torch
 
 from .carrying import carry_from, contents_of, names_in
 from .errors import CheckpointError, OptionError, ZooError, printable
-from .filling import check_fits, fill, misfits, put_back
-from .headers import FILE, quoted
+from .filling import check_classes, check_fits, check_manifest, fill, misfits, put_back
+from .headers import FILE, path_of, quoted
 from .info import attach, info_of, outline_of, sealed
 from .manifest import KEY, Manifest, manifest_in, other_versions, read
 from .mapping import Stored, TensorFile, opened, writer
@@ -60,7 +60,7 @@ def save(
     """
     if step is not None and type(step) is not int:
         raise OptionError(f"step={step!r} ({type(step).__name__}); expected an int")
-    inner = unwrapped(model)
+    inner, name = unwrapped(model), path_of(path)
     registry = registry or default_registry()
     manifest, tensors = portrait(inner, registry)
     _check_spec(inner, manifest, registry)
@@ -69,7 +69,6 @@ def save(
         manifest, tensors = replace(manifest, state=state), {**tensors, **more}
     manifest = replace(manifest, step=step)
     write = writer(tensors, {"format": "pt", KEY: manifest.dump()})
-    name = os.fspath(path)
     if not (os.path.isdir(name) or name.endswith(("/", os.sep))):
         store(name, write)
         return
@@ -83,22 +82,28 @@ def save(
 
 
 def _check_spec(model: nn.Module, manifest: Manifest, registry: Registry) -> None:
-    """Raise CheckpointError for a model whose weights aren't those of its spec any more: no one could load the file.
+    """Raise CheckpointError for a model that isn't what its spec says any more: another one would be loaded.
 
-    Looked at closely only where names and shapes aren't what they were when the zoo last had the model in hand.
+    Looked at closely only where modules and shapes aren't what they were when the zoo last had the model in hand.
     """
     info = info_of(model)
     if info is None or info.outline == outline_of(model):
         return
-    wanted = rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)
+    wanted = _as_saved(manifest, registry)
     held = {name: Stored(tuple(tensor.shape), tensor.dtype) for name, _, tensor in slots(model)}
     try:
         check_fits(wanted, held, {name: name for name in held}, str(manifest.spec), "model")
+        check_classes(model, wanted, str(manifest.spec))
     except CheckpointError as error:
         raise CheckpointError(
             f"can't save: {error}\nsay the edit in the spec, as zoo.modify(model, 'replace(...)') does, or keep the "
             "weights alone: safetensors.torch.save_model(model, path)"
         ) from None
+
+
+def _as_saved(manifest: Manifest, registry: Registry) -> nn.Module:
+    """The variant that a manifest describes, its parameters not filled."""
+    return rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)
 
 
 def _write(data: bytes, file: BinaryIO) -> None:
@@ -171,6 +176,10 @@ def load(
         )
     if map is not None or not strict:
         raise OptionError("map= and strict= say how weights get into another model: zoo.load(path, into=model, ...)")
+    if empty := [key for key in overrides if not key.rpartition(".")[2]]:
+        raise OptionError(
+            f"{empty[0]!r} names no option; write num_classes=10, or **{{'dropout.p': 0.3}} of a modifier"
+        )
     with opened(path, mmap) as file:
         return _loaded(file, registry or default_registry(), device, dtype, overrides)
 
@@ -190,9 +199,12 @@ def _loaded(
             plan, registry, "meta" if target.type == "meta" else "cpu", None if overrides else manifest.changes
         )
         check_fits(model, file.stored(), names, str(plan.spec))
+    with _told(file.name, manifest, False):
+        spelt = _as_saved(manifest, registry) if overrides else None
+        check_manifest(manifest, spelt or model, file.stored())
     if target.type != "meta":
         fill(model, file, names, manifest, target, dtype)
-    put_back(model, manifest)
+    put_back(model, manifest, spelt)
     info = info_of(model)
     if info is not None and not overrides:
         attach(model, replace(info, changes=manifest.changes))
@@ -212,7 +224,7 @@ def _told(name: str, manifest: Manifest, overridden: bool) -> Iterator[None]:
         if overridden:
             raise  # the caller's own options
         raise CheckpointError(f"{quoted(name)}: {printable(str(error))}{other_versions(manifest)}") from error
-    except (RuntimeError, MemoryError, TypeError, ValueError, ImportError) as error:
+    except (Exception, SystemExit) as error:
         what = f"can't be built here: {type(error).__name__}: {printable(str(error))}"
         raise CheckpointError(f"{quoted(name)}: {what}{other_versions(manifest)}") from error
 
@@ -223,8 +235,7 @@ def differs(path: Path, registry: Registry | None = None) -> tuple[Manifest, lis
     with opened(path) as file:
         manifest = manifest_in(file.header, file.name)
         with _told(file.name, manifest, False):
-            model = rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)
-            return manifest, misfits(model, file.stored(), names_in(file))
+            return manifest, misfits(_as_saved(manifest, registry), file.stored(), names_in(file))
 
 
 def _into(
@@ -237,6 +248,8 @@ def _into(
     strict: bool,
 ) -> nn.Module:
     inner = unwrapped(model)
+    if not isinstance(inner, torch.nn.Module):
+        raise OptionError(f"into= takes a live model, not {model!r} ({type(model).__name__})")
     with opened(path, mmap) as file:
         found, value = contents_of(file)
         if optimizer is None and scheduler is None:

@@ -59,15 +59,15 @@ def show(spec: str, summary: bool, depth: int | None, as_json: bool) -> None:
 
     Nothing is downloaded or computed.
     """
+    if depth is not None and not summary:
+        raise click.UsageError("--depth goes with --summary")
     if is_file(spec) and not summary:
         show_file(spec, as_json)
         return
     import zoo
 
-    if depth is not None and not summary:
-        raise click.UsageError("--depth goes with --summary")
     if summary:
-        found = zoo.summary(spec, depth=depth)
+        found = zoo.summary(zoo.load(spec, device="meta") if is_file(spec) else spec, depth=depth)
         _echo_json(found.to_dict()) if as_json else _echo_lines(str(found).split("\n"))
         return
     model = zoo.create(spec, device="meta")

@@ -42,6 +42,17 @@ class Commands(click.Group):
         owner = choose("command", cmd_name, claims)
         return claims[owner].value if owner else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Wrong usage tells of the plugins that failed and might have had the command."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if not (more := printable(installed().not_there(args[0]))):
+                raise
+            raise click.UsageError(f"{error.format_message()}{more}", ctx) from None
+
     def _reached(self, name: str, owner: str, table: Table) -> str:
         """A name of the zoo's own can't be taken over."""
         return f"{owner}/{name}" if name in self.commands else reached_as(name, owner, table[name])

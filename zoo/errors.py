@@ -12,7 +12,12 @@ class SpecError(ZooError, ValueError):
 
 
 class UnknownNameError(ZooError, LookupError):
-    """No arch, modifier or layer of this name is installed; the message has the nearest names."""
+    """No arch, modifier or layer of this name is installed; the message has the nearest names.
+
+    owners: of a bare name that several plugins have, those.
+    """
+
+    owners: tuple[str, ...] = ()
 
 
 class OptionError(ZooError, TypeError):

@@ -16,10 +16,17 @@ from .errors import CheckpointError
 from .headers import quoted
 from .manifest import Manifest
 from .mapping import DTYPES, Stored, TensorFile
+from .mixins import class_name, parts_of
 from .portrait import Slot, slots
+from .walker import places
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
-_BY_NAME = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
+# What weights may be of; complex128 for buffers outside the state dict, which no file holds.
+_BY_NAME = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (*DTYPES.values(), torch.complex128)
+    if dtype.is_floating_point or dtype.is_complex
+}
 
 
 def misfits(model: nn.Module, stored: Mapping[str, Stored], names: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -55,6 +62,66 @@ def check_fits(
         more = f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         count = "1 difference" if len(found) == 1 else f"{len(found)} differences"
         raise CheckpointError(f"the weights aren't those of '{spec}', {count}:{''.join(lines)}{more}")
+
+
+def check_manifest(manifest: Manifest, spelt: nn.Module, stored: Mapping[str, Stored]) -> None:
+    """Raise CheckpointError for what a manifest says of a variant and can't mean: names and dtypes that there aren't.
+
+    spelt: the variant of the manifest's own spec; stored: the tensors of the file.
+    """
+    parameters = {name for name, _ in spelt.named_parameters(remove_duplicate=False)}
+    known = {"modes": {path for path, _ in places(spelt)}, "frozen": parameters, "channels_last": stored.keys()}
+    for what, names in known.items():
+        if odd := [name for name in getattr(manifest, what) if name not in names]:
+            raise CheckpointError(f"the manifest's {what}: the model has no {quoted(odd[0])}")
+    if odd := [name for name in manifest.channels_last if len(stored[name].shape) not in _FORMATS]:
+        count = len(stored[odd[0]].shape)
+        raise CheckpointError(f"the manifest's channels_last: {quoted(odd[0])} has {count} dimensions; expected 4 or 5")
+    for dtype in filter(None, (manifest.dtype, *manifest.dtypes.values())):
+        if dtype not in _BY_NAME:
+            raise CheckpointError(f"the manifest's dtype: {quoted(dtype)}; expected one of {', '.join(_BY_NAME)}")
+    for name, tensor in [*spelt.named_parameters(), *spelt.named_buffers()]:
+        dtype = manifest.dtypes.get(name, manifest.dtype or "")
+        numbers = tensor.is_floating_point() or tensor.is_complex()
+        if numbers and dtype and _BY_NAME[dtype].is_complex != tensor.is_complex():
+            raise CheckpointError(f"the manifest's dtype: {dtype} for {quoted(name)}, which is {described(tensor)}")
+
+
+def check_classes(model: nn.Module, wanted: nn.Module, spec: str) -> None:
+    """Raise CheckpointError, with the first differences, unless a live model's modules are of the variant's classes."""
+    has, wants = dict(places(model)), dict(places(wanted))
+    odd = [path for path in dict.fromkeys([*wants, *has]) if not _alike(wants.get(path), has.get(path))]
+    if odd:
+        lines = [
+            f"\n  {path or 'the root'}: {old} by the spec, {new} in the model"
+            for path in odd[:SHOWN]
+            for old, new in [_told_apart(wants.get(path), has.get(path))]
+        ]
+        more = f"\n  … and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+        count = "1 difference" if len(odd) == 1 else f"{len(odd)} differences"
+        raise CheckpointError(f"the modules aren't those of '{spec}', {count}:{''.join(lines)}{more}")
+
+
+def _alike(wanted: nn.Module | None, has: nn.Module | None) -> bool:
+    """Same class and mixins; or what torch itself makes of that class in training.
+
+    That is a lazy layer that has met its first input, and a BatchNorm that counts over several processes (timm's
+    `BatchNormAct2d` is `SyncBatchNormAct` then).
+    """
+    if wanted is None or has is None:
+        return wanted is has
+    if class_name(type(wanted)) == class_name(type(has)):
+        return True
+    (old, above), (new, mixins) = parts_of(type(wanted)), parts_of(type(has))
+    synced = issubclass(new, nn.SyncBatchNorm) and old.__name__[:-2] == new.__name__.removeprefix("Sync")
+    return above == mixins and (synced or getattr(wanted, "cls_to_become", None) is new)
+
+
+def _told_apart(*modules: nn.Module | None) -> list[str]:
+    """The classes of modules in short, in full where that says the same."""
+    long = ["nothing" if module is None else class_name(type(module)) for module in modules]
+    short = [" under ".join(part.rpartition(".")[2] for part in name.split(" under ")) for name in long]
+    return short if len({*short}) == len(short) else long
 
 
 def fill(
@@ -111,14 +178,31 @@ def _apart(slot: Slot, tensor: Tensor, name: str) -> Tensor:
     return made
 
 
-def put_back(model: nn.Module, manifest: Manifest) -> None:
-    """Modes and gradients as they were when the model was saved."""
+def put_back(model: nn.Module, manifest: Manifest, spelt: nn.Module | None = None) -> None:
+    """Modes and gradients as they were when the model was saved.
+
+    spelt: where options were overridden, the variant without that. What it has by itself the file says no more than its
+    spec does, so there the model stays as its own spec has it; what someone did by hand comes back.
+    """
+    modes: dict[str, bool] = {}
+    trained: dict[str, bool] = {}
+    if spelt is not None:
+        for one in (spelt, model):
+            if one.training is not manifest.training:
+                one.train(manifest.training)
+        modes = {path: module.training for path, module in spelt.named_modules()}
+        trained = {name: p.requires_grad for name, p in spelt.named_parameters(remove_duplicate=False)}
     for path, module in model.named_modules():
-        module.training = manifest.modes.get(path, manifest.training)
+        mode = manifest.modes.get(path, manifest.training)
+        if spelt is None or modes.get(path, mode) is not mode:
+            module.training = mode
     frozen = set(manifest.frozen)
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad is (name in frozen):
-            parameter.requires_grad_(name not in frozen)
+        wanted = name not in frozen
+        if not (parameter.is_floating_point() or parameter.is_complex()):
+            continue
+        if parameter.requires_grad is not wanted and (spelt is None or trained.get(name, wanted) is not wanted):
+            parameter.requires_grad_(wanted)
 
 
 def _dtype(values: Tensor, name: str, manifest: Manifest, dtype: torch.dtype | None) -> torch.dtype:

@@ -47,34 +47,34 @@ def _parser() -> Lark:
     return Lark(rules, parser="lalr", start=["spec", "mods"], propagate_positions=True)
 
 
-def read_spec(text: str) -> tuple[Call, tuple[Call, ...]]:
-    """`arch+part+part` as its arch and its parts."""
-    arch, *parts = _calls(text, "spec")
+def read_spec(text: str, most: int | None = MAX_CHARACTERS) -> tuple[Call, tuple[Call, ...]]:
+    """`arch+part+part` as its arch and its parts. most: characters; None for a text that a program wrote."""
+    arch, *parts = _calls(text, "spec", most)
     return arch, tuple(parts)
 
 
-def read_mods(text: str) -> tuple[Call, ...]:
+def read_mods(text: str, most: int | None = MAX_CHARACTERS) -> tuple[Call, ...]:
     """`part+part`, without an arch."""
-    return _calls(text, "mods")
+    return _calls(text, "mods", most)
 
 
-def _calls(text: str, start: str) -> tuple[Call, ...]:
-    _check_limits(text, start)
+def _calls(text: str, start: str, most: int | None) -> tuple[Call, ...]:
+    _check_limits(text, start, most)
     try:
         tree = _parser().parse(text, start=start)
     except UnexpectedInput as error:
         raise _explain(text, error) from None
-    if len(tree.children) > MAX_PARTS + (start == "spec"):
+    if most and len(tree.children) > MAX_PARTS + (start == "spec"):
         raise SpecError(f"{len(tree.children) - (start == 'spec')} parts; a text may have at most {MAX_PARTS}")
     return tuple(_call(text, child) for child in tree.children if isinstance(child, Tree))
 
 
-def _check_limits(text: str, start: str) -> None:
+def _check_limits(text: str, start: str, most: int | None) -> None:
     if not isinstance(text, str):
         wanted = "a spec is a text such as 'resnet18" if start == "spec" else "modifiers are a text such as 'act(silu)"
         raise SpecError(f"{wanted}+dropout(0.2)', not {type(text).__name__}")
-    if len(text) > MAX_CHARACTERS:
-        raise SpecError(f"{len(text):,} characters; a spec has at most {MAX_CHARACTERS:,}")
+    if most and len(text) > most:
+        raise SpecError(f"{len(text):,} characters; a spec has at most {most:,}")
     if not text.strip():
         wanted = "the name of an arch, such as 'resnet18'" if start == "spec" else "a modifier, such as 'dropout(0.2)'"
         raise SpecError(f"the spec is empty; expected {wanted}")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from .errors import CheckpointError, printable
+from .errors import CheckpointError, OptionError, printable
 from .values import forbidden
 
 MOST = 8 * 2**20  # bytes of a header; a model with 5,000 weights and its optimizer needs 2 MB
@@ -55,9 +55,19 @@ def is_file(thing: Any) -> bool:
     return isinstance(thing, os.PathLike)
 
 
+def path_of(path: Any) -> str:
+    """A path as a text; OptionError, or CheckpointError, for what can't be one."""
+    name = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(name, str):
+        raise OptionError(f"a path is a text or a pathlib.Path, not {path!r} ({type(path).__name__})")
+    if "\0" in name:
+        raise CheckpointError(f"{quoted(name)} holds a null character, which no path can")
+    return name
+
+
 def file_of(path: str | os.PathLike[str]) -> str:
     """The file itself, where a folder of Hugging Face's layout is named."""
-    name = os.fspath(path)
+    name = path_of(path)
     return os.path.join(name, FILE) if os.path.isdir(name) else name
 
 

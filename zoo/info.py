@@ -11,6 +11,7 @@ from hashlib import sha256
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from .mixins import class_name
 from .spec import Spec
 from .trees import Branch, as_html, as_rich, as_text, capped, counted, fold, row
 from .wrappers import unwrapped
@@ -94,8 +95,8 @@ class Info:
     """Where a model came from. `obstacle` says why it can't be rebuilt from its spec, if it can't.
 
     `recipe` is how its arch is built where the name points outside (`local-dir:…`), so that nothing there is opened
-    again. `outline` is that of its weights when the zoo last had it in hand: another one says that someone else edited
-    it.
+    again. `outline` is that of its modules and weights when the zoo last had it in hand: another one says that someone
+    else edited it.
     """
 
     spec: Spec
@@ -120,18 +121,22 @@ def attach(model: nn.Module, info: Info) -> None:
 
 
 def outline_of(model: nn.Module) -> str:
-    """A digest of the names and shapes of all weights, but for those that have no shape yet."""
-    shapes = (
-        f"{path}.{name}{list(tensor.shape)}"
-        for path, module in model.named_modules(remove_duplicate=False)
-        for name, tensor in [*module._parameters.items(), *module._buffers.items()]
-        if tensor is not None and not hasattr(tensor, "materialize") and name not in module._non_persistent_buffers_set
-    )
-    return sha256("\n".join(shapes).encode()).hexdigest()[:16]
+    """A digest of the classes of all modules, and of the names and shapes of all weights that have a shape by now."""
+    lines = []
+    for path, module in model.named_modules(remove_duplicate=False):
+        lines.append(f"{path}: {class_name(type(module))}")
+        lines += [
+            f"{path}.{name}{list(tensor.shape)}"
+            for name, tensor in [*module._parameters.items(), *module._buffers.items()]
+            if tensor is not None
+            and not hasattr(tensor, "materialize")
+            and name not in module._non_persistent_buffers_set
+        ]
+    return sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def sealed(model: nn.Module) -> nn.Module:
-    """The model, with the outline of its weights written down."""
+    """The model, with its outline written down."""
     if info := info_of(model):
         attach(model, replace(info, outline=outline_of(model)))
     return model

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import OptionError, PluginError, ZooError
-from .names import NONE, Claims, Maker, Offers
+from .names import NONE, Claims, Maker, Offers, Said, nothing
 from .values import Call, Value, format_value
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Layer:
                         module = self.make()
         except ZooError:
             raise
+        except SystemExit as error:
+            raise PluginError(f"{self.call} raised SystemExit: {error}") from error
         except Exception as error:
             raise OptionError(f"{self.call}: {error}; {shown_call(self.call.name, made)}") from None
         if not isinstance(module, torch.nn.Module):
@@ -155,6 +157,6 @@ def torch_layers() -> dict[str, Callable[..., Any]]:
     return {name: found[name] for name in sorted(found) if name != "Module" and not name.startswith("_")}
 
 
-def layer_table(claims: Mapping[str, Claims[Maker | str]] = NONE) -> Offers:
+def layer_table(claims: Mapping[str, Claims[Maker | str]] = NONE, not_there: Said = nothing) -> Offers:
     """The layers that a spec may name: torch.nn's, which no plugin can take over, and those of plugins."""
-    return Offers("layer", claims, torch_layers(), "the layers are torch.nn's and those of plugins")
+    return Offers("layer", claims, torch_layers(), "the layers are torch.nn's and those of plugins", not_there)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .declare import Arch
+from .declare import Arch, Modifier
 from .errors import OptionError, UnknownNameError, ZooError
 from .layers import shown_call
 from .loader import Plugin
@@ -16,11 +17,16 @@ from .names import Offers, Owned
 from .options import EMPTY, options_of, signature
 from .registry import Registry, default_registry
 from .spec import parse
+from .values import Call
 
 
 @dataclass(frozen=True)
 class Described:
-    """An arch or a modifier: options with types and defaults, documentation, examples, owner and version."""
+    """An arch or a modifier: options with types and defaults, documentation, examples, owner and version.
+
+    owner: what may stand in front of the name. version: of the distribution; for an arch of the families `timm` and
+    `torchvision`, which are the zoo's own, that of the library.
+    """
 
     name: str
     kind: str
@@ -51,6 +57,8 @@ class Variant:
 
 def list_archs(filter: str = "", *, registry: Registry | None = None) -> list[str]:
     """The names of all archs, sorted; filter: a glob, such as `*resnet*`."""
+    if not isinstance(filter, str):
+        raise OptionError(f"list_archs takes a glob, such as '*resnet*', not {filter!r}")
     names = (registry or default_registry()).arch_names()
     return [name for name in names if not filter or fnmatchcase(name, filter)]
 
@@ -72,12 +80,29 @@ def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
 def list_variants(arch: str | None = None, *, registry: Registry | None = None) -> list[Variant]:
     """Without an arch: the named variants of plugins. With one: an entry for each example of each modifier."""
     registry = registry or default_registry()
+    if arch is not None and not isinstance(arch, str):
+        raise OptionError(f"list_variants takes an arch, such as 'resnet18', not {arch!r}")
     if arch is None:
         return [Variant(name, "", str(v.value), True, "") for name, v in registry.variants()]
     from .planning import plan_of
 
     plan_of(parse(arch), registry)  # what is wrong with the arch itself is an error, and no reason of a modifier's
-    return [_tried(arch, n, example, registry) for n, m in registry.modifiers() for example in m.value.examples]
+    return [_tried(arch, n, example, registry) for n, m in registry.modifiers() for example in _examples(n, m.value)]
+
+
+def _examples(reached: str, declared: Any) -> tuple[str, ...]:
+    """The examples of an arch or a modifier under the name that reaches it: a bare one may mean another's."""
+    if reached == declared.name:
+        return tuple(declared.examples)
+    from .grammar import read_mods  # here, since the parser takes 30 ms
+
+    read: Callable[[str], tuple[Call, ...]] = (
+        read_mods if isinstance(declared, Modifier) else lambda text: (parse(text).arch, *parse(text).parts)
+    )
+    return tuple(
+        "+".join(str(replace(call, name=reached) if call.name == declared.name else call) for call in read(text))
+        for text in declared.examples
+    )
 
 
 def _tried(arch: str, name: str, example: str, registry: Registry) -> Variant:
@@ -110,6 +135,8 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
         found: Owned[Any] = registry.modifier(name)
         return _described("modifier", found, found.value.apply, 1)
     except UnknownNameError as unknown:
+        if unknown.owners:
+            raise
         for offers in map(registry.offers, ("layer", "activation")):
             if made := offers.find(name):
                 return _maker(offers, made)
@@ -118,7 +145,9 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
             if spec.parts:
                 raise unknown
             found = registry.base(spec.arch)
-        except ZooError:
+        except ZooError as error:
+            if isinstance(error, UnknownNameError) and error.owners:
+                raise
             known = [*registry.arch_names(), *(n for n, _ in registry.modifiers())]
             raise registry.unknown("arch or modifier", name, known) from unknown
     if not isinstance(found.value, Arch):
@@ -133,8 +162,18 @@ def _described(kind: str, found: Owned[Any], function: Callable[..., Any], skip:
         for o in options_of(function, skip)
     )
     shown = signature(found.name, function, skip)
-    version, doc = found.plugin.version, found.value.doc
-    return Described(found.name, kind, found.owner, version, options, shown, doc, found.value.examples)
+    owner, version = found.owner, found.plugin.version
+    if owner == "zoo" and found.family:
+        owner, version = found.family, _version_of(found.family) or version
+    examples = _examples(found.name, found.value) if found.owner != "zoo" else found.value.examples
+    return Described(found.name, kind, owner, version, options, shown, found.value.doc, examples)
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _maker(offers: Offers, found: Owned[Any]) -> Described:

@@ -25,6 +25,7 @@ OWN = "plugzoo"  # the distribution whose names no other can take over
 RESERVED_OWNERS = ("zoo", "timm", "torchvision")  # what stands in front of its names
 LONGEST_REASON = 1000
 MOST_WARNINGS = 20
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,20 @@ def told(error: BaseException) -> str:
     except Exception:
         text = "(it has no text)"
     return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+
+
+def not_there(plugins: Iterable[Plugin], name: str) -> str:
+    """What to add to an error about a name that nobody has: a line for each plugin that failed or is disabled.
+
+    Only those of the owner in front of the name, where it has one; and the first few of many.
+    """
+    owner, slash, _ = name.partition("/")
+    own = "zoo" if owner in RESERVED_OWNERS else owner
+    silent = [p for p in plugins if p.reason and (not slash or p.owner == own)]
+    silent.sort(key=lambda p: p.status != "failed")  # whoever disabled one knows of it
+    lines = [f"\n  plugin '{p.name}' of {p.distribution} {p.status}: {p.reason}" for p in silent[:MOST_NAMED]]
+    more = len(silent) - len(lines)
+    return "".join(lines) + (f"\n  and {more} more; see `zoo plugins`" if more else "")
 
 
 def find_plugins() -> list[Found]:

@@ -9,19 +9,19 @@ import importlib.metadata
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
 
-from .errors import CheckpointError, printable
-from .grammar import MAX_CHARACTERS, MAX_PARTS
+from .errors import CheckpointError, SpecError, printable
+from .grammar import MAX_CHARACTERS, MAX_PARTS, read_mods, read_spec
 from .headers import Header, file_of, quoted, read_header, strict_json
 from .info import Change
 from .loader import OWN
-from .spec import Spec, parse
+from .spec import Spec
 
 FORMAT = 1  # the newest that is known here; files of every older one can be read
 KEY = "zoo"  # of the manifest among a file's metadata
@@ -31,10 +31,21 @@ RESERVED = "zoo:"  # what tensors that aren't the model's own are called
 def _spec(value: Any) -> Spec:
     """A spec out of its text, or out of the texts of its parts where a program made it longer than a text may be."""
     if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-        return Spec(parse(value[0]).arch, tuple(call for part in value[1:] for call in (parse("_") + part).parts))
+        return spec_of_parts(value)
     if not isinstance(value, (str, Spec)):
         raise ValueError("expected the text of a spec")
-    return parse(value)
+    return value if isinstance(value, Spec) else Spec(*read_spec(value, most=None))
+
+
+def spec_of_parts(texts: Sequence[str]) -> Spec:
+    """A spec out of a text for its arch and one for each modifier, of any length: a program wrote them."""
+    arch, behind = read_spec(texts[0], most=None)
+    if behind:
+        raise SpecError(f"'{texts[0]}' is more than an arch")
+    parts = [read_mods(text, most=None) for text in texts[1:]]
+    if odd := [text for text, calls in zip(texts[1:], parts, strict=True) if len(calls) != 1]:
+        raise SpecError(f"'{odd[0]}' is more than a modifier")
+    return Spec(arch, tuple(call for calls in parts for call in calls))
 
 
 @dataclass(frozen=True)
@@ -91,12 +102,13 @@ class Manifest:
 
     def __str__(self) -> str:
         """For people: what can be said in a few lines, with anything odd made visible."""
-        owners = dict.fromkeys(f"{o.distribution} {o.version}" for o in self.owners)
-        libraries = [f"{name} {version}" for name, version in self.versions.items() if name != OWN]
+        libraries = [(name, version) for name, version in self.versions.items() if name != OWN]
+        known = [*((owner.distribution, owner.version) for owner in self.owners), *libraries]
+        needs = dict.fromkeys(f"{name} {version}" for name, version in known)
         lines = [
             f"spec        {quoted(str(self.spec), 4096)[1:-1]}",
             f"format      {self.format}",
-            f"needs       {quoted(', '.join([*owners, *libraries]), 1000)[1:-1]}",
+            f"needs       {quoted(', '.join(needs), 1000)[1:-1]}",
             f"mode        {'train' if self.training else 'eval'}"
             + (f", {len(self.modes)} differ" if self.modes else ""),
         ]
@@ -160,7 +172,47 @@ def _read(text: str) -> Manifest:
         raise CheckpointError(f"the manifest's {quoted(place)[1:-1]}: {printable(said)}") from None
     if len(manifest.owners) != len(manifest.parts) or len(manifest.parts) != 1 + len(manifest.spec.parts):
         raise CheckpointError("the manifest doesn't say of each part of the spec how it's built and whose it is")
+    if not _is_training_state(manifest.state):
+        raise CheckpointError("the manifest's state: the training state isn't one that the zoo wrote")
     return manifest
+
+
+def check_parts(manifest: Manifest, told: Spec) -> None:
+    """Raise CheckpointError where the spec says something else than the parts that the model is built of.
+
+    Compared are names and what the spec writes: what it leaves out was the default of that time, not always today's.
+    """
+    pairs = zip((manifest.spec.arch, *manifest.spec.parts), (told.arch, *told.parts), manifest.owners, strict=True)
+    for said, built, owner in pairs:
+        names = {said.name, built.name}
+        named = len(names) == 1 or names == {
+            said.name.rpartition("/")[2],
+            f"{owner.owner}/{built.name.rpartition('/')[2]}",
+        }
+        options = [[v for k, v in call.args if k is None] for call in (said, built)]
+        whole = dict(built.args)
+        written = all(k is None or (k in whole and _same(v, whole[k])) for k, v in said.args)
+        if not named or said.source != built.source or not _same(*options) or not written:
+            raise CheckpointError(
+                f"the manifest contradicts itself: the spec says {quoted(str(said))}, and the model is built of "
+                f"{quoted(str(built))}"
+            )
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values mean the same in a spec: 1 and 1.0 do, 1 and True don't."""
+    return bool(a == b) and isinstance(a, bool) is isinstance(b, bool)
+
+
+def _is_training_state(state: Mapping[str, Any] | None) -> bool:
+    """Whether it's nothing, or lists of optimizers and schedulers that say of which class they are."""
+    if state is None:
+        return True
+    several = [state.get("optimizers"), state.get("schedulers")]
+    return len(state) == 2 and all(
+        isinstance(some, list) and all(isinstance(one, Mapping) and isinstance(one.get("class"), str) for one in some)
+        for some in several
+    )
 
 
 @cache

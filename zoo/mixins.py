@@ -36,6 +36,12 @@ def parts_of(cls: type) -> tuple[type, tuple[type, ...]]:
     return found
 
 
+def class_name(cls: type) -> str:
+    """A class in words that hold from one process to the next: where it's from, and the mixins over it."""
+    base, mixins = parts_of(cls)
+    return " under ".join(f"{one.__module__}.{one.__qualname__}" for one in (base, *reversed(mixins)))
+
+
 @cache
 def _combined(base: type, mixins: tuple[type, ...]) -> type:
     body: dict[str, Any] = {"_zoo_parts": (base, mixins), "__reduce_ex__": _reduce_ex, "__module__": base.__module__}

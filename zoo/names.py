@@ -21,11 +21,15 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Owned(Generic[T]):
-    """A declaration, the plugin that it came from, and the name that reaches it: bare where that is clear."""
+    """A declaration, the plugin that it came from, and the name that reaches it: bare where that is clear.
+
+    family: the one that it was found through.
+    """
 
     plugin: Plugin
     value: T
     name: str = ""
+    family: str = ""
 
     @property
     def owner(self) -> str:
@@ -43,10 +47,12 @@ def choose(kind: str, name: str, claims: Claims[T]) -> str | None:
         return next(iter([*own, *claims]), None)
     owners = sorted(claims)
     word = "variant" if all(isinstance(claim.value, Spec) for claim in claims.values()) else kind
-    raise UnknownNameError(
+    error = UnknownNameError(
         f"{len(owners)} plugins have {'an' if word[0] in 'aeiou' else 'a'} {word} '{name}': {', '.join(owners)}; "
         f"say which, as in '{owners[0]}/{name}'"
     )
+    error.owners = tuple(owners)
+    raise error
 
 
 def reached_as(name: str, owner: str, claims: Claims[T]) -> str:
@@ -65,17 +71,31 @@ def claims_of(name: str, table: Mapping[str, Claims[T]]) -> tuple[str, Claims[T]
     return rest, {o: claim for o, claim in table.get(rest, NONE).items() if o == owner}
 
 
+Said = Callable[[str], str]
+
+
+def nothing(name: str) -> str:
+    """What there is to say of a name where nobody knows more."""
+    return ""
+
+
 class Offers(Mapping[str, Maker]):
     """What makes modules, by the names that reach it: the functions and classes that plugins offer, each loaded on use.
 
     `offers[name]` raises UnknownNameError for a name that nobody has, or two have, and PluginError for what can't be
-    loaded. own: what no plugin can take over; others: the names to show when nothing is near.
+    loaded. own: what no plugin can take over; others: the names to show when nothing is near. not_there: which plugins
+    failed that might have had a name, for the error about it.
     """
 
     def __init__(
-        self, kind: str, table: Mapping[str, Claims[Maker | str]], own: Mapping[str, Maker] = NONE, others: str = ""
+        self,
+        kind: str,
+        table: Mapping[str, Claims[Maker | str]],
+        own: Mapping[str, Maker] = NONE,
+        others: str = "",
+        not_there: Said = nothing,
     ) -> None:
-        self.kind, self.table, self.own, self.others = kind, table, own, others
+        self.kind, self.table, self.own, self.others, self.not_there = kind, table, own, others, not_there
 
     def find(self, name: str) -> Owned[Maker | str] | None:
         """Whose a name is, under the name that reaches it; None where nobody has it."""
@@ -98,7 +118,7 @@ class Offers(Mapping[str, Maker]):
         if found is None:
             near = difflib.get_close_matches(name, [*self], n=1)
             hint = f"did you mean '{near[0]}'?" if near else self.others or f"the names: {', '.join(self) or 'none'}"
-            raise UnknownNameError(f"no {self.kind} '{name}'; {hint}")
+            raise UnknownNameError(f"no {self.kind} '{name}'; {hint}{self.not_there(name)}")
         return self._loaded(found)
 
     def __contains__(self, name: object) -> bool:

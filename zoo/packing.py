@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .errors import CheckpointError
 
 MOST_NESTED = 32
+_DTYPES = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
 
 
 def pack(value: Any, keep: Callable[[Tensor], str], what: str) -> Any:
@@ -29,6 +31,8 @@ def pack(value: Any, keep: Callable[[Tensor], str], what: str) -> Any:
             return value if math.isfinite(value) else {"float": repr(value)}
         case Tensor():
             return {"tensor": keep(value)}
+        case torch.dtype():
+            return {"dtype": str(value)}
         case list():
             return [pack(item, keep, what) for item in value]
         case tuple():
@@ -55,6 +59,8 @@ def unpack(value: Any, find: Callable[[str], Tensor], depth: int = 0) -> Any:
         return find(inside)
     if kind == "float" and inside in ("nan", "inf", "-inf"):
         return float(inside)
+    if kind == "dtype" and isinstance(inside, str) and inside in _DTYPES:
+        return _DTYPES[inside]
     if kind == "tuple" and isinstance(inside, list):
         return tuple(unpack(item, find, depth + 1) for item in inside)
     if kind in ("dict", "counter") and isinstance(inside, list) and all(map(_pair, inside)):

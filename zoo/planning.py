@@ -13,6 +13,7 @@ from .declare import Arch
 from .errors import OptionError, PluginError, UnknownNameError, ZooError, located, printable
 from .flops import needs_memory
 from .info import Info
+from .loader import told
 from .names import Owned
 from .options import bind, check, from_keywords, no_option, options_of, signature
 from .registry import Registry
@@ -25,6 +26,7 @@ class Plan:
     """A spec resolved: every name found, every option checked. `spec` is canonical.
 
     options: what the arch is built with. obstacle: why the spec alone couldn't rebuild the model, if it couldn't.
+    owner: whose the arch is.
     """
 
     spec: Spec
@@ -32,6 +34,7 @@ class Plan:
     options: Mapping[str, Any]
     steps: tuple[Step, ...]
     obstacle: str = ""
+    owner: str = "zoo"
 
 
 def plan_of(
@@ -55,7 +58,7 @@ def plan_of(
     steps = steps_of(spec.parts, registry, str(spec))
     canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
     obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
-    return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle)
+    return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle, found.owner)
 
 
 def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:
@@ -125,17 +128,19 @@ def archs_word(plan: Plan, fetched: bool = False) -> Iterator[None]:
     try:
         yield
     except OptionError as error:  # of a layer in it
-        raise OptionError(f"{plan.spec.arch}: {error}") from error
+        raise located(error, f"the arch of '{plan.spec}'") from error
     except ZooError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         argument = isinstance(error, TypeError) and "argument" in str(error)
-        call = plan.spec.arch
-        if not (call.args or call.source is not None or plan.obstacle) or needs_memory(error):
+        call, said = plan.spec.arch, printable(told(error))
+        if isinstance(error, Exception) and (needs_memory(error) or (fetched and not argument)):
             raise
-        if fetched and not argument:
-            raise
-        said = f"{call}: " + (str(error) if argument else f"{type(error).__name__}: {error}")
         if call.source is not None and not argument:
-            raise UnknownNameError(printable(said)) from error
-        raise OptionError(f"{printable(said)}; {signature(plan.arch.name, plan.arch.build)}") from error
+            raise UnknownNameError(f"{call}: {said}") from error
+        if call.args or plan.obstacle:
+            text = printable(str(error)) if argument else said
+            raise OptionError(f"{call}: {text}; {signature(plan.arch.name, plan.arch.build)}") from error
+        if plan.owner == "zoo":
+            raise
+        raise PluginError(f"arch '{plan.arch.name}' of {plan.owner} raised {said}") from error

@@ -15,7 +15,7 @@ from .declare import Arch
 from .errors import CheckpointError
 from .headers import METADATA, quoted
 from .info import Info, info_of
-from .loader import OWN
+from .loader import OWN, Plugin, normalise
 from .manifest import RESERVED, Manifest, Owner, version_of
 from .mapping import NAMES
 from .mixins import parts_of
@@ -50,7 +50,7 @@ def portrait(model: nn.Module, registry: Registry) -> tuple[Manifest, dict[str, 
         parts=_parts(plan),
         owners=_owners(found, plan, registry),
         recipe=_recipe(found, info, model),
-        versions=_versions(model),
+        versions=_versions(model, found.plugin),
         changes=info.changes,
         training=model.training,
         modes={path: m.training for path, m in model.named_modules() if m.training is not model.training},
@@ -190,8 +190,9 @@ def _recipe(found: Owned[Any], info: Info, model: nn.Module) -> str | None:
     return arch.recipe(model) if info.recipe is None else info.recipe
 
 
-def _versions(model: nn.Module) -> dict[str, str]:
-    """Of the zoo, of torch, and of the library that the model's class comes from."""
+def _versions(model: nn.Module, plugin: Plugin) -> dict[str, str]:
+    """Of the zoo, of torch, and of the library that the model's class comes from: by distribution, as owners are."""
     top = parts_of(type(model))[0].__module__.partition(".")[0]
+    top = plugin.distribution if top == plugin.module.partition(".")[0] else normalise(top)
     found = {name: version_of(name) for name in (OWN, "torch", top)}
     return {OWN: "?"} | {name: version for name, version in found.items() if version}

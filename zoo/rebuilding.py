@@ -15,15 +15,14 @@ from .blueprint import introduce
 from .declare import Arch
 from .errors import CheckpointError, OptionError, UnknownNameError, ZooError, printable
 from .factory import trace_of
-from .grammar import read_mods
 from .headers import quoted
 from .info import Change, changes_of
-from .manifest import Manifest, Owner, installable, version_of
+from .manifest import Manifest, Owner, check_parts, installable, spec_of_parts, version_of
 from .names import Owned
 from .options import called, from_keywords, options_of
 from .planning import Plan, archs_word, plan_of
 from .registry import Registry
-from .spec import Spec, parse
+from .spec import Spec
 from .uninitialised import Uninitialised
 from .values import Call, Value, from_python
 
@@ -51,19 +50,25 @@ def whole(call: Call, function: Callable[..., Any], values: Mapping[str, Any], s
 def plan_for(manifest: Manifest, registry: Registry, overrides: Mapping[str, Any]) -> Plan:
     """The plan of the variant that a file describes. CheckpointError for what isn't installed, with what to install."""
     try:
-        arch = parse(manifest.parts[0]).arch
-        parts = [call for text in manifest.parts[1:] for call in read_mods(text)]
+        told = spec_of_parts(manifest.parts)
     except ZooError as error:
         raise CheckpointError(f"a part of the spec can't be read: {printable(str(error))}") from None
-    arch, parts = _overridden(manifest.spec, arch, parts, overrides)
+    arch, parts = _overridden(manifest.spec, told.arch, [*told.parts], overrides)
     found = _arch(arch, manifest, registry)
     parts = [_owned(call, owner, registry) for call, owner in zip(parts, manifest.owners[1:], strict=True)]
     try:
-        return plan_of(Spec(arch, tuple(parts)), registry, arch=found)
+        plan = plan_of(Spec(arch, tuple(parts)), registry, arch=found)
     except ZooError as error:
         if overrides:
             raise
         raise CheckpointError(printable(str(error))) from error
+    check_parts(manifest, told)
+    # What a modifier refuses later is told in the words of a spec, and not of the file, which has all defaults in it.
+    steps = (
+        replace(step, place=f"part {number}, '{step.bound.call}', of '{plan.spec}'")
+        for number, step in enumerate(plan.steps, 1)
+    )
+    return replace(plan, steps=tuple(steps))
 
 
 def _arch(call: Call, manifest: Manifest, registry: Registry) -> Owned[Arch] | None:

@@ -17,7 +17,7 @@ from .collecting import COLLECTED, KINDS, PLURALS, Declared, collect, hook_manag
 from .declare import Arch, Family, Modifier
 from .errors import PluginError, UnknownNameError, ZooError
 from .layers import layer_table
-from .loader import OWN, RESERVED_OWNERS, Plugin, kept_quiet, load_plugins, told
+from .loader import OWN, RESERVED_OWNERS, Plugin, kept_quiet, load_plugins, not_there, told
 from .names import Offers, Owned, choose, claims_of, reached_as
 from .spec import Spec
 from .values import Call
@@ -60,7 +60,10 @@ class Registry:
         if plugin.owner in RESERVED_OWNERS and plugin.distribution != OWN:
             return plugin.failed(f"the owner's name '{plugin.owner}' belongs to the zoo's own plugins")
         if self._hooks.is_registered(module):
-            return plugin.failed(f"the module {module.__name__} is registered already")
+            by = next(p for p in self.plugins if _key(p) == self._hooks.get_name(module))
+            return plugin.failed(
+                f"the module {module.__name__} is registered already: it's the plugin '{by.name}' of {by.distribution}"
+            )
         try:
             with kept_quiet():
                 declared = collect(self._hooks, module, key)
@@ -91,11 +94,11 @@ class Registry:
     @cached_property
     def layers(self) -> Offers:
         """The layers that a spec may name. Imports torch."""
-        return layer_table(self._tables["layer"])
+        return layer_table(self._tables["layer"], self.not_there)
 
     def offers(self, kind: str) -> Offers:
         """What plugins add of a kind, `layer` or `activation`. Imports nothing."""
-        return Offers(kind, self._tables[kind])
+        return Offers(kind, self._tables[kind], not_there=self.not_there)
 
     def asked(self, hook: str) -> Iterator[tuple[Plugin, Any]]:
         """Each plugin's implementation of a hook that isn't asked when plugins are loaded."""
@@ -145,7 +148,7 @@ class Registry:
         for label, entry in self._families():
             asked = entry.value.bare if owner is None else owner in (label, entry.value.name)
             if asked and (arch := self._resolved(entry, name, None)) is not None:
-                found.setdefault(label, Owned(entry.plugin, arch))
+                found.setdefault(label, Owned(entry.plugin, arch, family=entry.value.name))
         return found
 
     def _resolved(self, entry: Owned[Family], name: str, source: str | None) -> Arch | None:
@@ -188,9 +191,13 @@ class Registry:
 
     def _prefixed(self, name: str, source: str) -> Owned[Arch | Spec]:
         """The arch behind a prefix."""
-        for entry, reached in self._behind(name):
+        behind = self._behind(name)
+        for entry, reached in behind:
             if (arch := self._resolved(entry, name.rpartition("/")[2], source)) is not None:
-                return Owned(entry.plugin, arch, reached)
+                return Owned(entry.plugin, arch, reached, entry.value.name)
+        if behind:
+            owners = behind[0][0].owner
+            raise UnknownNameError(f"'{name}' of {owners} has nothing called '{source}'{self.not_there(f'{owners}/')}")
         known = sorted({p for _, entry in self._families() for p in entry.value.prefixes})
         raise self.unknown("prefix", name, known)
 
@@ -251,10 +258,11 @@ class Registry:
         near += [n for n in difflib.get_close_matches(name, known, n=3, cutoff=0.6) if n not in near][: 3 - len(near)]
         others = f"the prefixes: {', '.join(known)}" if kind == "prefix" else f"see `zoo list {kind.split()[0]}s`"
         hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; {others}"
-        missing = [
-            f"\n  plugin '{p.name}' of {p.distribution} {p.status}: {p.reason}" for p in self.plugins if p.reason
-        ]
-        return UnknownNameError(f"no {kind} '{name}'{hint}{''.join(missing)}")
+        return UnknownNameError(f"no {kind} '{name}'{hint}{self.not_there(name)}")
+
+    def not_there(self, name: str) -> str:
+        """The plugins that might have had a name, and failed or are disabled: a line each."""
+        return not_there(self.plugins, name)
 
 
 def _key(plugin: Plugin) -> str:

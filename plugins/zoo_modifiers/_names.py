@@ -54,7 +54,7 @@ def holders(model: nn.Module, at: zoo.Where, kind: Callable[[Any], bool]) -> dic
     try:
         return dict(zoo.select(model, at, kind=kind))
     except zoo.NoEffectError as error:
-        terms = [term.removeprefix("!") for term in ([at] if isinstance(at, str) else at)]
+        terms = [term for term in ([at] if isinstance(at, str) else at) if not term.startswith("!")]
         for name, _ in model.named_parameters():
             if any(fnmatchcase(name, term) for term in terms):
                 holder = name.rpartition(".")[0]

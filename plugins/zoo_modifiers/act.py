@@ -102,7 +102,7 @@ def layer_of(name: str) -> Any:
     names = sorted({*known, *added})
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; the names: {', '.join(names)}"
-    raise zoo.OptionError(f"act: no activation '{name}'{hint}")
+    raise zoo.OptionError(f"act: no activation '{name}'{hint}{added.not_there(name)}")
 
 
 def _function(name: str) -> Any:
@@ -120,10 +120,19 @@ def like(old: nn.Module, layer: Any) -> nn.Module:
     inplace = getattr(old, "inplace", None)
     if inplace is not None:
         try:
-            return layer(inplace=inplace)  # type: ignore[no-any-return]
+            return _made(layer, inplace=inplace)
         except TypeError:
             pass  # this one knows no inplace
-    return layer()  # type: ignore[no-any-return]
+    return _made(layer)
+
+
+def _made(layer: Any, **options: Any) -> nn.Module:
+    from torch import nn
+
+    made = layer(**options)
+    if not isinstance(made, nn.Module):
+        raise zoo.PluginError(f"act: {layer.__name__}() gives a {type(made).__name__}; an activation is an nn.Module")
+    return made
 
 
 def _out_of_reach(model: nn.Module) -> Iterator[tuple[str, str]]:
