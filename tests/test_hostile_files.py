@@ -301,14 +301,14 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
             'local-dir:"/etc"',
             recipe=json.dumps({"architecture": "resnet18", "options": {"act_layer": "os.system"}, "cfg": {}}),
         ),
-        "can't be built here: ",
+        "local-dir:/etc: KeyError: ",
     ),
     "a configuration that crashes timm": (
         whole(
             'local-dir:"/etc"',
             recipe=json.dumps({"architecture": "resnet18", "options": {}, "cfg": {"input_size": [1]}}),
         ),
-        "can't be built here: ",
+        "local-dir:/etc: AssertionError: ",
     ),
     "a dtype of nobody's": (put(dtype="evil"), f"the manifest's dtype: 'evil'; expected one of {FLOATS}"),
     "a dtype without gradients": (put(dtype="int8"), f"the manifest's dtype: 'int8'; expected one of {FLOATS}"),
