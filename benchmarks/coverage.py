@@ -1,6 +1,6 @@
 """Try modifiers on every arch there is, on the meta device, and write the counts down.
 
-    python benchmarks/coverage.py                 # all of timm and torchvision, about 20 minutes on two cores
+    python benchmarks/coverage.py                 # all of timm and torchvision, about an hour on two cores
     python benchmarks/coverage.py 'resnet*'       # some of them
     python benchmarks/coverage.py --table         # only write the table into plugins/README.md
 
@@ -96,18 +96,19 @@ def run(names: Iterable[str], jobs: int) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Counts for each library and modifier."""
+    """Counts for each modifier and library."""
     counts = Counter((_library(row["arch"]), row["mod"], row["result"]) for row in rows)
     totals = {library: len({r["arch"] for r in rows if _library(r["arch"]) == library}) for library in _LIBRARIES}
-    lines = ["| library | archs | " + " | ".join(f"`{mod}`" for mod in MODS) + " |", "|---|---|" + "---|" * len(MODS)]
-    for library, total in totals.items():
+    heads = [f"{library}, {total} archs" for library, total in totals.items()]
+    lines = [f"| modifier | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
+    for mod in MODS:
         cells = []
-        for mod in MODS:
+        for library in totals:
             refused, wrong = counts[library, mod, "refused"], counts[library, mod, "error"]
             unknown = counts[library, mod, "not known to be live"]
             cell = f"{counts[library, mod, 'applied']} applied, {refused} refused"
             cells.append(cell + (f", {unknown} unknown" if unknown else "") + (f", {wrong} errors" if wrong else ""))
-        lines.append(f"| {library} | {total} | " + " | ".join(cells) + " |")
+        lines.append(f"| `{mod}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
