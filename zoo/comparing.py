@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .accounts import own_flops
-from .fitting import users
+from .fitting import users, walks
 from .info import KEY
-from .mixins import parts_of
+from .mixins import class_name, parts_of
 from .record import brief
 from .states import ModuleState, same
 from .trees import counted, row
@@ -102,7 +102,7 @@ def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
-    kinds = [tuple(map(_full_name, (base, *mixins))) for base, mixins in (parts_of(type(m)) for m in (a, b))]
+    kinds = [tuple(map(class_name, (base, *mixins))) for base, mixins in (parts_of(type(m)) for m in (a, b))]
     if kinds[0] != kinds[1]:
         another = kinds[0][0] != kinds[1][0]
         size = _own_size(b) - _own_size(a) if another else 0
@@ -130,7 +130,7 @@ def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
 
 def _reordered(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
     """The elements that both containers have, in another order: that of their calls."""
-    if isinstance(a, (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)):
+    if walks(a):
         orders = [[name for name in m._modules if name in other._modules] for m, other in ((a, b), (b, a))]
         if orders[0] != orders[1]:
             yield Difference(path, "order", ", ".join(orders[0]), ", ".join(orders[1]))
@@ -161,13 +161,9 @@ def _forward_hooks(state: ModuleState) -> list[str]:
     return [getattr(h, "__qualname__", type(h).__name__) for kind in hooks for h in kind.values() if users(h)]
 
 
-def _full_name(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
 def _told_apart(a: nn.Module, b: nn.Module) -> tuple[str, str]:
     """Two modules of different classes in words that differ."""
-    ways: list[Callable[[nn.Module], str]] = [_kind, lambda module: _full_name(parts_of(type(module))[0])]
+    ways: list[Callable[[nn.Module], str]] = [_kind, lambda module: class_name(parts_of(type(module))[0])]
     if not a._modules and not b._modules:
         ways.insert(0, brief)
     told = [(way(a), way(b)) for way in ways]
