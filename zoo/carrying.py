@@ -93,9 +93,9 @@ def contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
 
 
 def contents_of(file: TensorFile) -> Contents:
-    """What an open file holds."""
+    """What an open file holds, to be copied from."""
     names, stored = names_in(file), file.stored()
-    return {name: stored[first] for name, first in names.items()}, lambda name: file.tensor(names[name])
+    return {name: stored[first] for name, first in names.items()}, lambda name: file.tensor(names[name], kept=False)
 
 
 def names_in(file: TensorFile) -> dict[str, str]:

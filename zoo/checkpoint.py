@@ -156,7 +156,8 @@ def load(
     optimizer, scheduler: of `into`, whose saved state is put back, as are torch's random numbers.
     device, dtype: where the model goes, and in what its floating weights are; by default what they were saved in.
     mmap: map the file, which takes no memory and next to no time; the file may be replaced, but must not be written
-        to or cut off by others while the model is used. False reads it into memory of the model's own.
+        to or cut off by others while the model is used. False reads it into memory of the model's own. Both compute
+        the same, bit for bit: what lies in the file as torch wouldn't have it in memory is read either way.
     overrides: other options: `num_classes=10` of the arch, `**{"dropout.p": 0.3}` of a modifier, `**{"2.p": 0.3}` of
         the second.
 
@@ -256,7 +257,7 @@ def _into(
             report = carry_from(inner, found, value, strict, map)
         else:
             state = manifest_in(file.header, file.name).state
-            resumption = Resumption(state, file.tensor, inner, optimizer, scheduler)
+            resumption = Resumption(state, partial(file.tensor, kept=False), inner, optimizer, scheduler)
             with resumption.applied():
                 report = carry_from(inner, found, value, strict, map)
     if not report.exact:

