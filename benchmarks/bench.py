@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.promises import broken_promise
-from zoo.record import Snapshot, compare
+from zoo.transaction.detect import Snapshot, compare
+from zoo.transaction.promises import broken_promise
 
 ARCHS = ["resnet18", "resnet50", "vit_base_patch16_224"]
 MODS = "act(silu)+dropout(0.2)"
@@ -99,7 +99,7 @@ def record(arch: str) -> float:
 
 def listing() -> list[list[str]]:
     """Whole processes: all names of the zoo, against timm's list of its own."""
-    ours = [sys.executable, "-c", "from zoo.cli import main; main(['list', 'archs'])"]
+    ours = [sys.executable, "-c", "from zoo.cli.main import main; main(['list', 'archs'])"]
     timms = [sys.executable, "-c", "import timm; print(timm.list_models())"]
     taken = race(*(lambda c=command: subprocess.run(c, check=True, capture_output=True) for command in (ours, timms)))
     return [["zoo list archs", f"{taken[0]:.2f} s", f"{taken[0] / taken[1]:.3f}"], ["timm", f"{taken[1]:.2f} s", "1"]]

@@ -30,10 +30,10 @@ def zoo_modifiers():
 # In a process of its own: the time of imports, and of all else that loading and collecting take.
 LOADER = """
 import time
-import zoo.loader, zoo.registry
+import zoo.registry.entry_points, zoo.registry.registry
 zoo.hookimpl, zoo.modifier
 start = time.perf_counter()
-registry = zoo.registry.default_registry()
+registry = zoo.registry.registry.default_registry()
 took = time.perf_counter() - start
 imports = sum(plugin.seconds for plugin in registry.plugins)
 print(took, imports, sum(plugin.status == "failed" for plugin in registry.plugins))
@@ -61,7 +61,7 @@ def run(code: str, site: Path) -> tuple[float, str]:
 
 
 def main(count: int) -> None:
-    command = "from zoo.cli import main; main(['list'])"
+    command = "from zoo.cli.main import main; main(['list'])"
     with tempfile.TemporaryDirectory() as none, tempfile.TemporaryDirectory() as many:
         populate(Path(many), count)
         rows = []

@@ -10,8 +10,8 @@ from textwrap import dedent
 import pytest
 import torch
 
-from zoo.loader import load_plugins
-from zoo.registry import Registry, default_registry
+from zoo.registry.entry_points import load_plugins
+from zoo.registry.registry import Registry, default_registry
 
 torch.set_num_threads(1)  # more of them only spin where several test runs share the cores
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import zoo
-from zoo.trees import MOST_SHOWN, Branch, as_html, as_rich, as_text, capped
+from zoo.messages.render import MOST_SHOWN, Branch, as_html, as_rich, as_text, capped
 
 SPEC = "resnet18+act(silu)+dropout(0.2)+heads(species=200, age=1)+bn(eps=1e-5)"
 

@@ -12,7 +12,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import zoo
-from zoo.braces import expand_braces
+from zoo.spec.braces import expand_braces
 
 SHOW = 'show() { printf \'%s\\n\' "$#" "$@"; }\n'
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import zoo
-from zoo.cli import KINDS, main, printable
+from zoo.cli.main import KINDS, main, printable
 
 # What a hostile or clumsy plugin may say: a terminal escape, bell, carriage return, bidirectional override, markup.
 NASTY = "\x1b[31mred\x07\r [bold]cls[/bold] \u202ehello"
@@ -37,7 +37,7 @@ def data(*args: str) -> Any:
 
 def shell(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     """The command as it is installed, in a process of its own."""
-    command = [sys.executable, "-c", "from zoo.cli import main; main()", *args]
+    command = [sys.executable, "-c", "from zoo.cli.main import main; main()", *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | env)
 
 
@@ -122,7 +122,7 @@ def test_in_a_pipe_a_row_is_a_line() -> None:
     env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     for args in (["plugins"], ["list", "modifiers"], ["list"]):
         shown = subprocess.run(
-            [sys.executable, "-c", "from zoo.cli import main; main()", *args],
+            [sys.executable, "-c", "from zoo.cli.main import main; main()", *args],
             capture_output=True, text=True, timeout=120, env=env,
         ).stdout.split("\n")  # fmt: skip
         wanted = "zoo_archs.torchvision_models" if args == ["plugins"] else zoo.describe("dropout").doc.split("\n")[0]

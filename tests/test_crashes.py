@@ -16,14 +16,14 @@ import pytest
 import torch
 
 import zoo
-from zoo.storing import ENDING
+from zoo.files.atomic import ENDING
 
 ROOT = Path(__file__).parent.parent
 SPEC = "mlp(in_features=256, hidden=[512], num_classes=10)"
 
 # Each test's code runs in children of one process that has torch loaded, since loading it takes seconds.
 SERVER = f"""
-import json, os, sys, time, traceback, torch, zoo, zoo.checkpoint
+import json, os, sys, time, traceback, torch, zoo, zoo.checkpoint.checkpoint
 torch.set_num_threads(1)
 model = zoo.create({SPEC!r})
 zoo.spec_of(model)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "plugins" / "zoo-darknet"
-CLI = "import sys; from zoo.cli import main; main(sys.argv[1:])"
+CLI = "import sys; from zoo.cli.main import main; main(sys.argv[1:])"
 
 
 def run(*command: str, cwd: Path, site: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 import zoo
-from zoo.differences import Difference, Differences, Side
+from zoo.report.diff import Difference, Differences, Side
 
 
 def rows(found: object) -> list[tuple[str, str, str, str]]:

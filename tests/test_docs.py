@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 import zoo
-from zoo.cli import main
+from zoo.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 DOCS = ["README.md", "CONTRIBUTING.md"]

@@ -23,11 +23,11 @@ from conftest import World
 from torch import nn
 
 import zoo
-from zoo import hookspecs
-from zoo.cli import main
-from zoo.commands import plugin_commands
-from zoo.loader import find_plugins
-from zoo.registry import default_registry
+from zoo.cli.group import plugin_commands
+from zoo.cli.main import main
+from zoo.registry import hookspecs
+from zoo.registry.entry_points import find_plugins
+from zoo.registry.registry import default_registry
 
 DOC = Path(__file__).parent.parent / "plugins" / "README.md"
 SECTION = re.compile(r"^### `(zoo_\w+)\((.*?)\)`\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
@@ -454,7 +454,7 @@ def test_a_hundred_distributions_ten_of_them_broken(world: World) -> None:
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(world.tmp_path / "site"), *sys.path])}
 
     def command(*args: str) -> Any:
-        done = [sys.executable, "-c", "from zoo.cli import main; main()", *args]
+        done = [sys.executable, "-c", "from zoo.cli.main import main; main()", *args]
         return subprocess.run(done, capture_output=True, text=True, env=env, timeout=120)
 
     listed = command("list")

@@ -23,8 +23,8 @@ from test_field import MODS, SMALLEST, image_size, run, same
 from torch import nn
 
 import zoo
-from zoo.cli import main
-from zoo.uninitialised import Uninitialised
+from zoo.cli.main import main
+from zoo.factory.skip_init import Uninitialised
 
 FILES = Path(__file__).parent / "files"
 QUICK = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_nfnet")
@@ -219,9 +219,9 @@ def test_a_registry_where_a_name_is_clear_reads_a_file_from_where_it_was_not(pat
 
         made = types.ModuleType(name)
         made.zoo_modifiers = zoo.hookimpl(specname="zoo_modifiers")(lambda: [se])  # type: ignore[attr-defined]
-        return zoo.loader.Plugin(name, name, "0", name, name), made
+        return zoo.registry.entry_points.Plugin(name, name, "0", name, name), made
 
-    own = (zoo.loader.Plugin("archs", "plugzoo", "0", "zoo", "zoo_archs"), zoo_archs)
+    own = (zoo.registry.entry_points.Plugin("archs", "plugzoo", "0", "zoo", "zoo_archs"), zoo_archs)
     alone, crowd = zoo.Registry([own, plugin("zoo-a")]), zoo.Registry([own, plugin("zoo-a"), plugin("zoo-b")])
     model = zoo.create("simple+se(0.2)", registry=alone)
     for there, here in ((alone, crowd), (crowd, alone)):
@@ -857,7 +857,7 @@ def test_only_a_model_that_someone_else_edited_is_built_again_to_be_saved(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = zoo.modify(zoo.create("convnet+act(silu)"), "dropout(0.2)+append(head, PReLU(10))")
-    monkeypatch.setattr("zoo.checkpoint.rebuild", None)
+    monkeypatch.setattr("zoo.checkpoint.checkpoint.rebuild", None)
     zoo.save(model, path)
 
 
@@ -957,7 +957,7 @@ def test_files_of_every_released_format_still_load(name: str) -> None:
 
 
 def test_there_is_a_file_of_the_newest_format() -> None:
-    from zoo.manifest import FORMAT
+    from zoo.files.manifest import FORMAT
 
     assert [f"format-{n}.safetensors" for n in range(1, FORMAT + 1)] == sorted(
         p.name for p in FILES.glob("*.safetensors")

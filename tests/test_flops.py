@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import zoo
-from zoo.flops import costs, flops_by_path
+from zoo.trace.flops import costs, flops_by_path
 
 
 def counted(model: nn.Module, *arguments: Any) -> int:

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import zoo
-from zoo.cli import main
+from zoo.cli.main import main
 
 DTYPES = (
     "BOOL, U8, I8, F8_E4M3, F8_E4M3FNUZ, F8_E5M2, F8_E5M2FNUZ, U16, I16, F16, BF16, U32, I32, F32, U64, I64, F64, C64"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo.values import Call
+from zoo.spec.values import Call
 
 
 def run(model: Any, x: Tensor, **kwargs: Any) -> list[Tensor]:

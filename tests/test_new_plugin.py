@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import zoo
-from zoo.cli import main
-from zoo.scaffold import TEMPLATES, new_plugin
+from zoo.cli.main import main
+from zoo.cli.scaffold import TEMPLATES, new_plugin
 
 ROOT = Path(__file__).parent.parent
 FILES = [

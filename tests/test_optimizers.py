@@ -17,7 +17,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 import zoo
-from zoo.registry import Registry
+from zoo.registry.registry import Registry
 
 SPEC = "convnet(channels=8, depth=2, in_chans=1)"
 # What is done in the middle, in one call: a layer more, another head, another activation.

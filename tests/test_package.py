@@ -171,7 +171,7 @@ def test_an_unknown_attribute_is_an_attribute_error() -> None:
 RUN = """
 import json, sys
 def main(*args):
-    from zoo.cli import main
+    from zoo.cli.main import main
     main(args, standalone_mode=False)
 {code}
 heavy = ("torch", "timm", "torchvision", "zoo_archs", "lark", "pydantic")
@@ -244,7 +244,7 @@ def test_the_wheel_registers_the_command_and_the_plugins(wheel: zipfile.ZipFile)
     names = wheel.namelist()
     points = configparser.ConfigParser(delimiters=("=",))
     points.read_string(wheel.read(next(n for n in names if n.endswith("entry_points.txt"))).decode())
-    assert dict(points["console_scripts"]) == {"zoo": "zoo.cli:main"}
+    assert dict(points["console_scripts"]) == {"zoo": "zoo.cli.main:main"}
     wanted = {"archs": "zoo_archs", "modifiers": "zoo_modifiers", "timm": "zoo_archs.timm_models"}
     assert dict(points["zoo"]).items() >= wanted.items()
     for module in points["zoo"].values():

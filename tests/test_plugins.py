@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import zoo
-from zoo.cli import main
-from zoo.loader import Plugin, load_plugins
-from zoo.registry import Registry
+from zoo.cli.main import main
+from zoo.registry.entry_points import Plugin, load_plugins
+from zoo.registry.registry import Registry
 
 # The smallest plugin, as an author would write it; the body is what the docs leave to him.
 LEAKY = """
@@ -340,7 +340,7 @@ os.system("echo from a shell")
 
 def test_what_a_plugin_prints_goes_to_stderr(world: World) -> None:
     world.add("noisy", NOISY)
-    code = "from zoo.cli import main; main()"
+    code = "from zoo.cli.main import main; main()"
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(world.tmp_path / "site"), *sys.path])}
     done = subprocess.run(
         [sys.executable, "-c", code, "list", "--json"], capture_output=True, text=True, env=env, timeout=120

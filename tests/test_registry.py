@@ -14,8 +14,8 @@ from torch import nn
 from zoo_archs import timm_models
 
 import zoo
-from zoo.loader import Plugin
-from zoo.registry import Registry
+from zoo.registry.entry_points import Plugin
+from zoo.registry.registry import Registry
 
 OWN = [zoo_archs, timm_models, zoo_modifiers]
 

@@ -15,7 +15,7 @@ from torch.optim import SGD, Adafactor, Adagrad, Adam, AdamW, RMSprop
 from torch.optim import lr_scheduler as schedules
 
 import zoo
-from zoo.packing import pack, unpack
+from zoo.checkpoint.packing import pack, unpack
 
 SPEC = "mlp(in_features=64, hidden=[16], num_classes=10)+dropout(0.2)"
 FIRST, LATER = 7, 6

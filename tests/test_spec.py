@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
 
 import zoo
-from zoo.values import BIDI, CONSTANTS, NAME, NUMBER, Call, List
+from zoo.spec.values import BIDI, CONSTANTS, NAME, NUMBER, Call, List
 
 # The same examples in every run; `derandomize` off finds new ones.
 PHASES = [Phase.explicit, Phase.generate, Phase.shrink]

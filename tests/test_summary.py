@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import zoo
-from zoo.cli import main
+from zoo.cli.main import main
 
 VARIANTS = [
     ("mlp+dropout(0.2)", (1, 28, 28)),

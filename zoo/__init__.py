@@ -12,92 +12,92 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import testing as testing
-    from .accounts import changes as changes
-    from .blueprint import functions_of as functions_of
-    from .braces import expand as expand
-    from .carrying import Report as Report
-    from .carrying import carry as carry
-    from .checkpoint import load as load
-    from .checkpoint import read_manifest as read_manifest
-    from .checkpoint import save as save
-    from .declare import Arch as Arch
-    from .declare import Family as Family
-    from .declare import Modifier as Modifier
-    from .declare import Where as Where
-    from .declare import arch as arch
-    from .declare import family as family
-    from .declare import modifier as modifier
-    from .differences import diff as diff
-    from .differences import verify as verify
-    from .edits import add as add
-    from .edits import become as become
-    from .edits import insert_after as insert_after
-    from .edits import insert_before as insert_before
-    from .edits import remove as remove
-    from .edits import replace as replace
-    from .edits import unbecome as unbecome
-    from .errors import CheckpointError as CheckpointError
-    from .errors import NoEffectError as NoEffectError
-    from .errors import NotApplicableError as NotApplicableError
-    from .errors import OptionError as OptionError
-    from .errors import PluginError as PluginError
-    from .errors import PluginWarning as PluginWarning
-    from .errors import ShapeError as ShapeError
-    from .errors import SpecError as SpecError
-    from .errors import UnknownNameError as UnknownNameError
-    from .errors import ZooError as ZooError
-    from .factory import create as create
-    from .factory import modify as modify
-    from .factory import spec_of as spec_of
-    from .fitting import walks as walks
-    from .grouping import param_groups as param_groups
-    from .hookspecs import hookimpl as hookimpl
-    from .info import Change as Change
-    from .info import Changes as Changes
-    from .info import sites_of as sites_of
-    from .info import width_of as width_of
-    from .layers import Layer as Layer
-    from .layers import Template as Template
-    from .listing import describe as describe
-    from .listing import list_archs as list_archs
-    from .listing import list_modifiers as list_modifiers
-    from .listing import list_plugins as list_plugins
-    from .listing import list_variants as list_variants
-    from .manifest import Manifest as Manifest
-    from .mixins import Mixin as Mixin
-    from .registry import Registry as Registry
-    from .registry import activations as activations
-    from .spec import Spec as Spec
-    from .spec import parse as parse
-    from .summaries import summary as summary
-    from .tables import Summary as Summary
-    from .walker import select as select
+    from .checkpoint.checkpoint import load as load
+    from .checkpoint.checkpoint import read_manifest as read_manifest
+    from .checkpoint.checkpoint import save as save
+    from .factory.factory import create as create
+    from .factory.factory import modify as modify
+    from .factory.factory import spec_of as spec_of
+    from .files.manifest import Manifest as Manifest
+    from .files.weights import Report as Report
+    from .files.weights import carry as carry
+    from .messages.errors import CheckpointError as CheckpointError
+    from .messages.errors import NoEffectError as NoEffectError
+    from .messages.errors import NotApplicableError as NotApplicableError
+    from .messages.errors import OptionError as OptionError
+    from .messages.errors import PluginError as PluginError
+    from .messages.errors import PluginWarning as PluginWarning
+    from .messages.errors import ShapeError as ShapeError
+    from .messages.errors import SpecError as SpecError
+    from .messages.errors import UnknownNameError as UnknownNameError
+    from .messages.errors import ZooError as ZooError
+    from .optim import param_groups as param_groups
+    from .registry.declare import Arch as Arch
+    from .registry.declare import Family as Family
+    from .registry.declare import Modifier as Modifier
+    from .registry.declare import Where as Where
+    from .registry.declare import arch as arch
+    from .registry.declare import family as family
+    from .registry.declare import modifier as modifier
+    from .registry.hookspecs import hookimpl as hookimpl
+    from .registry.layers import Layer as Layer
+    from .registry.layers import Template as Template
+    from .registry.registry import Registry as Registry
+    from .registry.registry import activations as activations
+    from .report.catalog import describe as describe
+    from .report.catalog import list_archs as list_archs
+    from .report.catalog import list_modifiers as list_modifiers
+    from .report.catalog import list_plugins as list_plugins
+    from .report.catalog import list_variants as list_variants
+    from .report.changes import changes as changes
+    from .report.diff import diff as diff
+    from .report.diff import verify as verify
+    from .report.summary import summary as summary
+    from .report.table import Summary as Summary
+    from .spec.braces import expand as expand
+    from .spec.spec import Spec as Spec
+    from .spec.spec import parse as parse
+    from .surgery.edits import add as add
+    from .surgery.edits import become as become
+    from .surgery.edits import insert_after as insert_after
+    from .surgery.edits import insert_before as insert_before
+    from .surgery.edits import remove as remove
+    from .surgery.edits import replace as replace
+    from .surgery.edits import unbecome as unbecome
+    from .surgery.mixins import Mixin as Mixin
+    from .surgery.placement import walks as walks
+    from .surgery.provenance import Change as Change
+    from .surgery.provenance import Changes as Changes
+    from .surgery.provenance import sites_of as sites_of
+    from .surgery.provenance import width_of as width_of
+    from .surgery.select import select as select
+    from .trace.blueprint import functions_of as functions_of
 
 _HOMES = {
-    "accounts": "changes",
-    "manifest": "Manifest",
-    "mixins": "Mixin",
-    "declare": "Arch Family Modifier Where arch family modifier",
-    "carrying": "Report carry",
-    "checkpoint": "load read_manifest save",
-    "differences": "diff verify",
-    "edits": "add become insert_after insert_before remove replace unbecome",
-    "errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning ShapeError "
-    "SpecError UnknownNameError ZooError",
-    "blueprint": "functions_of",
-    "braces": "expand",
-    "factory": "create modify spec_of",
-    "fitting": "walks",
-    "grouping": "param_groups",
-    "hookspecs": "hookimpl",
-    "info": "Change Changes sites_of width_of",
-    "layers": "Layer Template",
-    "listing": "describe list_archs list_modifiers list_plugins list_variants",
-    "registry": "Registry activations",
-    "spec": "Spec parse",
-    "summaries": "summary",
-    "tables": "Summary",
-    "walker": "select",
+    "report.changes": "changes",
+    "files.manifest": "Manifest",
+    "surgery.mixins": "Mixin",
+    "registry.declare": "Arch Family Modifier Where arch family modifier",
+    "files.weights": "Report carry",
+    "checkpoint.checkpoint": "load read_manifest save",
+    "report.diff": "diff verify",
+    "surgery.edits": "add become insert_after insert_before remove replace unbecome",
+    "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
+    "ShapeError SpecError UnknownNameError ZooError",
+    "trace.blueprint": "functions_of",
+    "spec.braces": "expand",
+    "factory.factory": "create modify spec_of",
+    "surgery.placement": "walks",
+    "optim": "param_groups",
+    "registry.hookspecs": "hookimpl",
+    "surgery.provenance": "Change Changes sites_of width_of",
+    "registry.layers": "Layer Template",
+    "report.catalog": "describe list_archs list_modifiers list_plugins list_variants",
+    "registry.registry": "Registry activations",
+    "spec.spec": "Spec parse",
+    "report.summary": "summary",
+    "report.table": "Summary",
+    "surgery.select": "select",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 _MODULES = {"testing"}  # fetched on first use too

@@ -6,44 +6,44 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..declare import Arch, Modifier, Sample
-from ..errors import OptionError, ZooError
-from ..grammar import read_mods
-from ..loader import normalise
-from ..planning import plan_of
-from ..registry import Registry, default_registry
-from ..spec import parse
-from . import applying, archs, declaring, keeping, plugins, running
-from .declaring import Declared, fault
+from ..messages.errors import OptionError, ZooError
+from ..registry.declare import Arch, Modifier, Sample
+from ..registry.entry_points import normalise
+from ..registry.registry import Registry, default_registry
+from ..registry.resolve import plan_of
+from ..spec.parser import read_mods
+from ..spec.spec import parse
+from .checks import application, archs, declaration, execution, invariants, plugins
+from .checks.declaration import Declared, fault
+from .checks.plugins import Installed
 from .nets import NETS
-from .plugins import Installed
 from .results import Case, Report, expect
-from .trial import Checks, Ground, Trial, checks_of, guarded
+from .subjects import Checks, Ground, Trial, checks_of, guarded
 
 Archs = Sequence[str | Arch] | Mapping[str, Sample]
 
 OWNER = "zoo-testing"
 
-DECLARATIONS = checks_of(declaring.declaration, declaring.options)
+DECLARATIONS = checks_of(declaration.declaration, declaration.options)
 TRIALS = checks_of(
-    applying.applies,
-    applying.round_trip,
-    applying.again,
-    applying.isolation,
-    applying.global_state,
-    keeping.weights,
-    keeping.names,
-    keeping.sharing,
-    keeping.strict_load,
-    keeping.state,
-    keeping.copies,
-    running.device,
-    running.no_nan,
-    running.deterministic,
-    running.seed,
-    running.gradient,
-    running.compiles,
-    running.exports,
+    application.applies,
+    application.round_trip,
+    application.again,
+    application.isolation,
+    application.global_state,
+    invariants.weights,
+    invariants.names,
+    invariants.sharing,
+    invariants.strict_load,
+    invariants.state,
+    invariants.copies,
+    execution.device,
+    execution.no_nan,
+    execution.deterministic,
+    execution.seed,
+    execution.gradient,
+    execution.compiles,
+    execution.exports,
 )
 ARCHS = checks_of(
     archs.builds,

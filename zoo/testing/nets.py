@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..declare import arch
+from ..registry.declare import arch
 
 
 class Tangled(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
-from ..blueprint import sample_input
+from ..trace.blueprint import sample_input
 from .results import Skip
 
 

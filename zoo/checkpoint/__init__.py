@@ -1,0 +1,1 @@
+"""One file is the model: saving, loading, resuming, converting."""

@@ -1,0 +1,198 @@
+"""A model as a file will hold it: its tensors, each once, and a manifest of all else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ..files.header import METADATA, quoted
+from ..files.manifest import RESERVED, Manifest, Owner, version_of
+from ..files.tensors import NAMES
+from ..messages.errors import CheckpointError
+from ..registry.declare import Arch
+from ..registry.entry_points import OWN, Plugin, normalise
+from ..registry.owners import Owned
+from ..registry.registry import Registry
+from ..registry.resolve import Plan, plan_of
+from ..surgery.mixins import parts_of
+from ..surgery.provenance import Info, info_of
+from ..surgery.select import places
+from .rebuild import whole
+
+Slot = tuple[nn.Module, str]
+
+
+def slots(model: nn.Module) -> Iterator[tuple[str, Slot, Tensor]]:
+    """Every parameter and persistent buffer by every name, with the module that holds it under which name."""
+    for path, module in places(model):
+        buffers = {k: b for k, b in module._buffers.items() if k not in module._non_persistent_buffers_set}
+        for name, tensor in [*module._parameters.items(), *buffers.items()]:
+            if tensor is not None:
+                yield f"{path}.{name}".lstrip("."), (module, name), tensor
+
+
+def portrait(model: nn.Module, registry: Registry) -> tuple[Manifest, dict[str, Tensor]]:
+    """The manifest of a model and its tensors by name; CheckpointError for what can't be built or read again."""
+    info = _checked(model)
+    found = registry.base(info.spec.arch)
+    plan = plan_of(info.spec, registry)
+    tensors, tied, shared = _tensors(model)
+    floating = {name: _name(t) for name, t in _all_tensors(model) if t.is_floating_point() or t.is_complex()}
+    dtype = next((name for name, _ in Counter(floating.values()).most_common(1)), None)
+    manifest = Manifest(
+        spec=info.spec,
+        parts=_parts(plan),
+        owners=_owners(found, plan, registry),
+        recipe=_recipe(found, info, model),
+        versions=_versions(model, found.plugin),
+        changes=info.changes,
+        training=model.training,
+        modes={path: m.training for path, m in model.named_modules() if m.training is not model.training},
+        frozen=tuple(name for name, p in model.named_parameters() if not p.requires_grad),
+        dtype=dtype,
+        dtypes={name: d for name, d in floating.items() if d != dtype},
+        channels_last=tuple(name for name, t in tensors.items() if _channels_last(t)),
+        tied=tied,
+        shared=shared,
+    )
+    return manifest, tensors
+
+
+def _checked(model: nn.Module) -> Info:
+    """What the zoo knows of the model; CheckpointError where that isn't enough to build it again."""
+    info = info_of(model)
+    kind = parts_of(type(model))[0].__name__
+    if info is None or info.spec.arch.name.startswith("?"):
+        raise CheckpointError(
+            f"this {kind} wasn't made by zoo.create, so no file can say how it's built again; make its class an arch "
+            "(@zoo.arch()), or keep the weights alone: safetensors.torch.save_model(model, path)"
+        )
+    if info.obstacle:
+        raise CheckpointError(
+            f"this {kind} can't be built again from its spec, '{info.spec}': {info.obstacle}; give the option in a "
+            "form that a spec can hold, or keep the weights alone: safetensors.torch.save_model(model, path)"
+        )
+    for path, module in model.named_modules():
+        if type(module).get_extra_state is not nn.Module.get_extra_state:
+            raise CheckpointError(
+                f"'{path}' ({type(module).__name__}) has state that isn't tensors, which no file holds"
+            )
+    return info
+
+
+def _tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], dict[str, str]]:
+    """The tensors by their first name, and the second names of those that are one, and of those that share memory."""
+    tensors: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    shared: dict[str, str] = {}
+    first: dict[int, str] = {}
+    at: dict[tuple[Any, ...], str] = {}
+    for name, _, tensor in slots(model):
+        if id(tensor) in first:
+            tied[name] = first[id(tensor)]
+            continue
+        first[id(tensor)] = name
+        _check_tensor(name, tensor)
+        key = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and key in at:
+            shared[name] = at[key]
+            continue
+        at[key] = name
+        tensors[name] = tensor.detach()
+    _check_overlap(tensors)
+    return tensors, tied, shared
+
+
+def _check_tensor(name: str, tensor: Tensor) -> None:
+    problem = ""
+    if is_lazy(tensor):
+        problem = "has no shape yet; run a forward first"
+    elif tensor.is_meta:
+        problem = "is on the meta device and has no values"
+    elif tensor.layout is not torch.strided or type(tensor) not in (Tensor, nn.Parameter, nn.Buffer):
+        problem = f"is a {type(tensor).__name__} of layout {tensor.layout}; a file holds plain dense tensors"
+    elif tensor.dtype not in NAMES:
+        problem = f"is of {tensor.dtype}, which safetensors doesn't have"
+    elif name == METADATA or name.startswith(RESERVED):
+        problem = "has a name that files keep for themselves"
+    if problem:
+        raise CheckpointError(f"can't save: {quoted(name)} {problem}")
+
+
+def _check_overlap(tensors: Mapping[str, Tensor]) -> None:
+    """Two tensors over part of each other's memory would come back apart."""
+    spans = sorted(
+        (str(t.device), t.data_ptr(), t.data_ptr() + _extent(t), name) for name, t in tensors.items() if t.numel()
+    )
+    for (device, _, end, name), (other, start, _, following) in pairwise(spans):
+        if device == other and start < end and _storage(tensors[name]) == _storage(tensors[following]):
+            raise CheckpointError(
+                f"can't save: {quoted(name)} and {quoted(following)} share a part of their memory; "
+                "clone one of them, or make them the same tensor"
+            )
+
+
+def _extent(tensor: Tensor) -> int:
+    """Bytes from a tensor's first number to its last."""
+    steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return int(steps + 1) * tensor.element_size()
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _all_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers, those outside the state dict too: they have a dtype to come back to."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def _name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    if tensor.ndim not in formats or tensor.is_contiguous():
+        return False
+    return tensor.is_contiguous(memory_format=formats[tensor.ndim])
+
+
+def _parts(plan: Plan) -> tuple[str, ...]:
+    """The arch and each modifier as a text with every option."""
+    arch = whole(plan.spec.arch, plan.arch.build, plan.options, 0)
+    steps = (whole(s.bound.call, s.modifier.apply, s.bound.values, 1) for s in plan.steps)
+    return tuple(map(str, (arch, *steps)))
+
+
+def _owners(found: Owned[Any], plan: Plan, registry: Registry) -> tuple[Owner, ...]:
+    claims: list[Owned[Any]] = [found, *(registry.modifier(call.name) for call in plan.spec.parts)]
+    return tuple(Owner(c.owner, c.plugin.distribution, c.plugin.version) for c in claims)
+
+
+def _recipe(found: Owned[Any], info: Info, model: nn.Module) -> str | None:
+    """How an arch is built whose name points outside of the file."""
+    arch, call = found.value, info.spec.arch
+    if call.source is None:
+        return None
+    if not isinstance(arch, Arch) or arch.recipe is None:
+        raise CheckpointError(
+            f"'{call}' points outside of the file, and {found.plugin.distribution} gives no recipe to build it without "
+            "that; keep the weights alone: safetensors.torch.save_model(model, path)"
+        )
+    return arch.recipe(model) if info.recipe is None else info.recipe
+
+
+def _versions(model: nn.Module, plugin: Plugin) -> dict[str, str]:
+    """Of the zoo, of torch, and of the library that the model's class comes from: by distribution, as owners are."""
+    top = parts_of(type(model))[0].__module__.partition(".")[0]
+    top = plugin.distribution if top == plugin.module.partition(".")[0] else normalise(top)
+    found = {name: version_of(name) for name in (OWN, "torch", top)}
+    return {OWN: "?"} | {name: version for name, version in found.items() if version}

@@ -1,0 +1,1 @@
+"""A model from a plan, for `create`, `modify` and `load` alike."""

@@ -1,0 +1,279 @@
+"""`zoo.create` and `zoo.modify`: from a spec to a model.
+
+Everything is resolved and checked before the first layer is built: names against the registry, options against
+signatures, and the whole chain of modifiers on the arch's blueprint on the meta device, where it costs little.
+"""
+
+from __future__ import annotations
+
+import copy as copying
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..files.weights import Weights, carry
+from ..messages.errors import OptionError, PluginError, ZooError
+from ..registry.declare import RESERVED, Arch
+from ..registry.options import called
+from ..registry.registry import Registry, default_registry
+from ..registry.resolve import Plan, archs_word, known_plan, plan_of, sources_of, steps_of
+from ..spec.parser import read_mods
+from ..spec.spec import Spec, parse
+from ..spec.values import Call
+from ..surgery.mixins import parts_of
+from ..surgery.provenance import Changes, Info, changes_of, info_of, outline_of, sealed
+from ..surgery.wrappers import Outer, refuse_scripted, refuse_sharded, unwrapped
+from ..trace.blueprint import Blueprint, Trace, device_of, draw, introduce
+from ..trace.shape_errors import misfit, run_through
+from ..transaction.apply import apply_steps
+from ..transaction.detect import Snapshot
+from ..transaction.optimizers import Saved, as_list, follow, frozen, named
+from .telling import tell
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+
+def create(
+    spec: str | Spec,
+    pretrained: bool = False,
+    *,
+    weights: Weights | None = None,
+    strict: bool = True,
+    map: Mapping[str, str] | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    registry: Registry | None = None,
+    **arch_options: Any,
+) -> nn.Module:
+    """The model that a spec names: its arch, then its modifiers from left to right.
+
+    spec: text or a parsed spec, such as `"resnet18+act(silu)+dropout(0.2)"`.
+    pretrained: load the arch's published weights before the modifiers are applied.
+    weights: another model, a state dict or the path of a safetensors file, whose weights the finished variant gets, by
+        name. map: parts that are called otherwise there, as `{its name: the model's name}`.
+    strict: with weights, raise CheckpointError unless every one finds its place. Otherwise what fits is taken, the rest
+        is initialised, and a warning says which is which.
+    device, dtype: where the model ends up and in what; `device="meta"` builds it without memory. With a device given,
+        weights are drawn on the CPU, so that a seed gives the same ones everywhere.
+    arch_options: go to the arch, as in `timm.create_model`. Those that a spec can hold become part of the model's spec.
+
+    Raises SpecError, UnknownNameError, OptionError, NotApplicableError or NoEffectError before anything is built.
+    """
+    registry = registry or default_registry()
+    device = _target(device, dtype)
+    if weights is None and map is not None:
+        raise OptionError("map= says what parts are called in the source of the weights; give weights= too")
+    reserved = {k: arch_options.pop(k) for k in RESERVED if k in arch_options} | {"pretrained": pretrained}
+    plan = plan_of(parse(spec), registry, arch_options)
+    sources = sources_of(plan.arch, reserved)
+    meta = device is not None and device.type == "meta"
+    model = _made(plan, registry, "meta" if meta else None if device is None else "cpu", sources)
+    if weights is not None:
+        report = carry(model, weights, strict=strict, map=map)
+        if not report.exact:
+            warnings.warn(f"weights for '{plan.spec}': {report}", stacklevel=2)
+    if not meta or dtype is not None:
+        model = model.to(device=device, dtype=dtype)
+    tell(registry, model, plan.spec)
+    return model
+
+
+def twin_of(info: Info, registry: Registry) -> nn.Module:
+    """The variant that a live model's spec names, on the meta device."""
+    return _made(known_plan(info, registry), registry, "meta", {})
+
+
+def _made(plan: Plan, registry: Registry, device: str | None, sources: Mapping[str, Any]) -> nn.Module:
+    with registry.lock:
+        trace = _rehearse(plan, registry) if plan.steps else None
+        model = _build(plan, sources, device)
+        introduce(plan.arch, model, plan.spec.base, plan.obstacle)
+        if plan.steps:
+            model = apply_steps(model, plan.steps, plan.spec, trace)
+        return sealed(model)
+
+
+def _target(device: Any, dtype: Any) -> torch.device | None:
+    """The device, checked as far as can be said before anything is built, and the dtype with it."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise OptionError(f"dtype={dtype!r}; expected a floating one of torch's, such as torch.bfloat16")
+    try:
+        return None if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise OptionError(f"device={device!r}; expected one of torch's, such as 'cuda' or 'cpu'") from error
+
+
+def modify(
+    model: nn.Module,
+    mods: str | Spec,
+    *,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
+    group: int | Mapping[str, Any] | None = None,
+    copy: bool = False,
+    registry: Registry | None = None,
+) -> nn.Module:
+    """Apply modifiers, such as `"dropout(0.2)+act(silu)"`, to a live module, made by the zoo or not.
+
+    One inside torch.compile's wrapper, DataParallel or DistributedDataParallel is found there. What the last of these
+    can't follow, and what is sharded, is refused with NotApplicableError.
+
+    optimizer: one or several that train the model. New parameters join the group of their neighbours, or `group`: the
+        index of a group of the first optimizer, or the options of a new one. Removed ones leave, and the state of all
+        others stays.
+    copy: leave the original alone; what comes back is a copy of the bare model, without wrappers around it.
+
+    Returns the model; it is a new object only where the root itself was replaced. When anything raises, model and
+    optimizers are as they were before the call.
+    """
+    registry = registry or default_registry()
+    given, model = model, unwrapped(model)
+    if not isinstance(model, torch.nn.Module):
+        raise OptionError(f"modify takes a live model, not {type(model).__name__}; zoo.create makes one from a spec")
+    refuse_scripted(model)
+    refuse_sharded(model)
+    info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
+    calls = _parts(mods, info.spec) if isinstance(mods, Spec) else read_mods(mods)
+    steps = steps_of(calls, registry, "+".join(map(str, calls)))
+    spec = info.spec + [step.bound.call for step in steps]
+    optimizers = as_list(optimizer)
+    if copy and optimizers:
+        raise OptionError("copy=True leaves the original and its optimizer alone; make an optimizer for the copy")
+    if group is not None and not optimizers:
+        raise OptionError("group= says where an optimizer's new parameters go; give the optimizer too")
+    with registry.lock:
+        blueprint = _known_blueprint(info, registry)
+        target = copying.deepcopy(model) if copy else model
+        outer = Outer(target if copy else given, target)
+        known = info_of(target) is not None and info.outline == outline_of(target)
+        start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
+        cold = frozen(old)
+        result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
+        try:
+            outer.check(result)
+            _check_sizes(start, result, blueprint, len(info.changes))
+            if optimizers:
+                follow(optimizers, old, named(result), group, cold)
+        except BaseException:
+            start.restore()
+            for one in saved:
+                one.restore()
+            raise
+    if known:  # else someone edited it by hand before, and what the zoo says of it is not the whole truth
+        sealed(result)
+    return given if result is model else result
+
+
+def _parts(mods: Spec, known: Spec) -> tuple[Call, ...]:
+    """The modifiers of a parsed spec, which has an arch too: it must be the model's, and isn't passed over."""
+    if not mods.parts or mods.base != known.base:
+        raise OptionError(
+            f"modify takes modifiers, such as 'dropout(0.2)+act(silu)'; '{mods}' is a whole spec, of the arch "
+            f"'{mods.base}', and this model's is '{known.base}'"
+        )
+    return mods.parts
+
+
+def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None, known: int) -> None:
+    """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
+    done = changes_of(result)[known:]
+    if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
+        parts = dict.fromkeys(change.part for change in done)
+        arguments = blueprint.arguments_for(result, done)
+        if error := misfit(start, Snapshot(result), arguments, "+".join(parts), len(parts) > 1):
+            raise error
+
+
+def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
+    """What the modifiers of a spec would do, found out on the arch's blueprint; raises what `create` would raise."""
+    registry = registry or default_registry()
+    plan = plan_of(parse(spec), registry)
+    with registry.lock:
+        blueprint = blueprint_of(plan, registry)
+        return _try_out(plan, blueprint)
+
+
+def arch_of(model: nn.Module, registry: Registry | None = None) -> Arch | None:
+    """The arch that a model was made of; None for a model of the user's own, and where the arch's plugin is gone."""
+    info = info_of(model)
+    if info is None or info.spec.arch.name.startswith("?"):
+        return None
+    try:
+        return known_plan(info, registry or default_registry(), info.spec.base).arch
+    except ZooError:
+        return None
+
+
+def spec_of(model: nn.Module) -> Spec:
+    """The canonical spec of a model that the zoo made or modified; ZooError for any other."""
+    info = info_of(model)
+    if info is None:
+        raise ZooError(f"the zoo neither made nor modified this {type(model).__name__}, so it has no spec")
+    return info.spec
+
+
+def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
+    """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
+    with archs_word(plan, any(sources.values())), torch.device(device) if device else nullcontext():
+        return called(plan.arch.build, {**plan.options, **sources})  # type: ignore[no-any-return]
+
+
+def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
+    # What a spec can't say, it can't be remembered by, and what a prefix points at may change.
+    memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.memo
+    with archs_word(plan):
+        return draw(plan.arch, plan.spec.base, plan.options, memo)
+
+
+def trace_of(plan: Plan, registry: Registry) -> Trace | None:
+    """What a forward of a plan's bare arch touches, if one could be run."""
+    return blueprint_of(plan, registry).trace
+
+
+def _rehearse(plan: Plan, registry: Registry) -> Trace | None:
+    """Try the chain out before anything is built, once for each canonical spec."""
+    blueprint = blueprint_of(plan, registry)
+    if str(plan.spec) not in blueprint.checked:
+        try:
+            _try_out(plan, blueprint)
+        except PluginError as error:
+            # A modifier that computes with weights can't on meta; whether it works shows on the real model.
+            if error.__cause__ is None:
+                raise
+        blueprint.checked.add(str(plan.spec))
+    return blueprint.trace
+
+
+def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
+    """Apply the chain to the blueprint and take it back."""
+    start = Snapshot(blueprint.model)
+    try:
+        with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
+            made = apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace, start)
+            done = changes_of(made)
+            # Numbers and activations always fit; layers with weights may not.
+            if blueprint.trace and any(change.added or change.removed for change in done):
+                run_through(made, blueprint.arguments_for(made, done), str(plan.spec))
+            return done
+    finally:
+        start.restore()
+
+
+def _known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
+    """The blueprint of a live model's arch, if it can be had."""
+    if info.obstacle or info.spec.arch.name.startswith("?"):
+        return None
+    try:
+        return blueprint_of(known_plan(info, registry, info.spec.base), registry)
+    except ZooError:  # its plugin is gone: the model still is a model
+        return None
+
+
+def _base_name(model: nn.Module) -> str:
+    """The name of a model's class, as a spec may hold it."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", parts_of(type(model))[0].__name__)

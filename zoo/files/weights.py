@@ -1,0 +1,195 @@
+"""Weights from one model into another, by name, with a report of what fitted and what didn't.
+
+Everything is compared before a tensor is touched, and nothing is passed over in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..messages.errors import CheckpointError, OptionError, printable
+from ..surgery.wrappers import unwrapped
+from .header import quoted
+from .manifest import KEY, RESERVED, manifest_in
+from .tensors import TensorFile, opened
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Report:
+    """Names of weights. matched: carried over. missing: in the model alone. unexpected: in the source alone.
+
+    reshaped: in both, but of another shape or kind, as (name, wanted, found).
+    """
+
+    matched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    reshaped: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether every weight found its place."""
+        return not (self.missing or self.unexpected or self.reshaped)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.matched)} weights matched"]
+        lines += _listed("missing from the source", self.missing)
+        lines += _listed("unexpected in the source", self.unexpected)
+        lines += _listed("of another shape or kind", [f"{n} (wants {a}, found {b})" for n, a, b in self.reshaped])
+        return "\n  ".join(lines)
+
+
+def _listed(what: str, names: Any) -> list[str]:
+    if not names:
+        return []
+    more = f", … and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"{len(names)} {what}: {printable(', '.join(names[:SHOWN]))}{more}"]
+
+
+Contents = tuple[Mapping[str, Any], Callable[[str], Tensor]]
+Weights = nn.Module | Mapping[str, Any] | str | os.PathLike[str]
+
+
+def carry(
+    model: nn.Module, source: Weights, *, strict: bool = True, map: Mapping[str, str] | None = None, mmap: bool = True
+) -> Report:
+    """Copy weights into a model from another model, a state dict or a safetensors file, by name.
+
+    strict: raise CheckpointError, with the report, unless every weight finds its place; the model is untouched then.
+        Otherwise what fits is copied, the rest of the model stays as it is, and the report says which is which.
+    map: parts that are called otherwise in the source, as `{its name: the model's name}`, of modules or weights:
+        `{"backbone.fc": "head"}`; an empty name stands for the whole, `{"module": ""}`.
+    mmap: map a file rather than read it.
+    """
+    with contents(source, mmap) as (found, value):
+        return carry_from(model, found, value, strict, map)
+
+
+@contextmanager
+def contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
+    """What a source of weights holds: shapes and dtypes by name, and a function that gives the tensor of a name."""
+    if isinstance(source, (str, os.PathLike)):
+        with opened(source, mmap) as file:
+            yield contents_of(file)
+        return
+    found = unwrapped(source).state_dict() if isinstance(source, nn.Module) else source
+    if not isinstance(found, Mapping):
+        met = type(source).__name__
+        raise OptionError(f"weights are a model, a state dict of tensors or the path of a file, not {met}")
+    if odd := [key for key, tensor in found.items() if not isinstance(tensor, Tensor)]:
+        inside = f"; give what is inside, ...[{odd[0]!r}]" if isinstance(found[odd[0]], Mapping) else ""
+        met = type(found[odd[0]]).__name__
+        raise OptionError(f"weights: {quoted(str(odd[0]))} is of type {met}; expected tensors{inside}")
+    yield found, found.__getitem__
+
+
+def contents_of(file: TensorFile) -> Contents:
+    """What an open file holds, to be copied from."""
+    names, stored = names_in(file), file.stored()
+    return {name: stored[first] for name, first in names.items()}, lambda name: file.tensor(names[name], kept=False)
+
+
+def names_in(file: TensorFile) -> dict[str, str]:
+    """The weights in a file by every name, with the one under which each lies there; not what belongs to training."""
+    names = {name: name for name in file.header.entries if not name.startswith(RESERVED)}
+    if KEY in file.header.metadata:
+        manifest = manifest_in(file.header, file.name)
+        for second, first in {**manifest.tied, **manifest.shared}.items():
+            if second in names or first not in file.header.entries:
+                raise CheckpointError(f"{quoted(file.name)}: {quoted(second)} can't be tied to {quoted(first)}")
+            names[second] = first
+    return names
+
+
+def carry_from(
+    model: nn.Module,
+    found: Mapping[str, Any],
+    value: Callable[[str], Tensor],
+    strict: bool,
+    map: Mapping[str, str] | None = None,
+) -> Report:
+    """`carry` out of opened contents."""
+    model = unwrapped(model)
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"weights go into a live model, not {model!r}; zoo.create makes one from a spec")
+    old_names = renamed(found, map or {})
+    targets = model.state_dict(keep_vars=True)
+    if any(tensor.is_meta for tensor in targets.values()):
+        raise OptionError("a model on the meta device has no memory for weights; create it without device='meta'")
+    report = compared(targets, {new: found[old] for new, old in old_names.items()})
+    if strict and not report.exact:
+        raise CheckpointError(f"these weights aren't this model's: {report}")
+    for name in report.matched:
+        _check_writable(name, targets[name])
+    values = {name: value(old_names[name]) for name in report.matched}  # read before the first is written
+    if empty := [name for name, tensor in values.items() if tensor.is_meta]:
+        raise OptionError(f"{quoted(old_names[empty[0]])} in the source is on the meta device and has no values")
+    with torch.no_grad():
+        for name, tensor in values.items():
+            targets[name].copy_(tensor)
+    return report
+
+
+def _check_writable(name: str, target: Tensor) -> None:
+    if target.is_inference() and not torch.is_inference_mode_enabled():
+        raise CheckpointError(f"'{name}' was made in inference mode and takes no values outside of it")
+    if any(stride == 0 and size > 1 for stride, size in zip(target.stride(), target.shape, strict=True)):
+        raise CheckpointError(f"'{name}' is one number shown several times, which takes no values; make it contiguous")
+
+
+def renamed(names: Iterable[str], map: Mapping[str, str]) -> dict[str, str]:
+    """The model's name for each of the source's names, as {model's: source's}; the longest entry of the map counts."""
+    found: dict[str, str] = {}
+    used = set()
+    for name in names:
+        fitting = [old for old in map if old == "" or name == old or name.startswith(f"{old}.")]
+        new = name
+        if fitting:
+            old = max(fitting, key=len)
+            used.add(old)
+            rest = name[len(old) :].lstrip(".") if old else name
+            new = ".".join(filter(None, (map[old], rest)))
+        if new in found:
+            raise OptionError(f"map: both {quoted(found[new])} and {quoted(name)} would become {quoted(new)}")
+        found[new] = name
+    if unused := [old for old in map if old not in used]:
+        raise OptionError(f"map: the source has nothing called {quoted(unused[0])}")
+    return found
+
+
+def compared(targets: Mapping[str, Tensor], found: Mapping[str, Any]) -> Report:
+    """What would fit. A float may become another float, but no integer a float, nor a complex number a real one.
+
+    A tensor with several names is filled under any of them.
+    """
+    matched = []
+    reshaped = []
+    for name, target in targets.items():
+        if name not in found:
+            continue
+        if tuple(target.shape) == tuple(found[name].shape) and _kind(target.dtype) == _kind(found[name].dtype):
+            matched.append(name)
+        else:
+            reshaped.append((name, described(target), described(found[name])))
+    filled = {id(targets[name]) for name in matched}
+    missing = tuple(name for name in targets if name not in found and id(targets[name]) not in filled)
+    unexpected = tuple(name for name in found if name not in targets)
+    return Report(tuple(matched), missing, unexpected, tuple(reshaped))
+
+
+def _kind(dtype: torch.dtype) -> tuple[bool, bool]:
+    return dtype.is_floating_point, dtype.is_complex
+
+
+def described(tensor: Any) -> str:
+    """`float32[2, 70]`, of a tensor or of one that lies in a file."""
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

@@ -1,0 +1,1 @@
+"""Who offers what, and what a spec means by it. Nothing is built."""

@@ -1,0 +1,146 @@
+"""A spec resolved before anything is built: every name found, every option checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, located, printable
+from ..spec.spec import Spec
+from ..spec.values import Call
+from ..surgery.provenance import Info
+from ..trace.flops import needs_memory
+from ..transaction.apply import Step
+from .declare import Arch
+from .entry_points import told
+from .options import bind, check, from_keywords, no_option, options_of, signature
+from .owners import Owned
+from .registry import Registry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec resolved: every name found, every option checked. `spec` is canonical.
+
+    options: what the arch is built with. obstacle: why the spec alone couldn't rebuild the model, if it couldn't.
+    owner: whose the arch is.
+    """
+
+    spec: Spec
+    arch: Arch
+    options: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    obstacle: str = ""
+    owner: str = "zoo"
+
+
+def plan_of(
+    spec: Spec,
+    registry: Registry,
+    options: Mapping[str, Any] | None = None,
+    seen: tuple[str, ...] = (),
+    arch: Owned[Arch] | None = None,
+) -> Plan:
+    """Look up every name of a spec and check every option. Builds nothing. `arch`: what its first part stands for."""
+    found: Owned[Any] = arch or registry.base(spec.arch)
+    if isinstance(found.value, Spec):
+        return _variant_plan(spec, found, registry, options, seen)
+    call, rest = from_keywords(spec.arch, options or {})
+    place = f"the arch of '{spec}'"
+    try:
+        bound = bind(replace(call, name=found.name), found.value.build, 0, lambda: registry.layers)
+        _check_rest(found.value, rest, registry)
+    except ZooError as error:
+        raise located(error, place) from None
+    steps = steps_of(spec.parts, registry, str(spec))
+    canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
+    obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
+    return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle, found.owner)
+
+
+def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:
+    """The plan of a live model's own spec, or of another one of its arch. Follows no prefix where there is a recipe."""
+    call = info.spec.arch
+    arch = None if info.recipe is None else registry.rebuilt(call.name, info.recipe)
+    return plan_of(spec or info.spec, registry, arch=arch)
+
+
+def _variant_plan(
+    spec: Spec, found: Owned[Spec], registry: Registry, options: Mapping[str, Any] | None, seen: tuple[str, ...]
+) -> Plan:
+    """The plan of a named variant, with more parts behind it."""
+    name, variant = found.name, found.value
+    if spec.arch.args:
+        raise OptionError(f"'{name}' is a variant, '{variant}', and takes no options")
+    if name in seen:
+        raise PluginError(f"the variant '{name}' refers to itself: {' → '.join((*seen, name))}")
+    try:
+        return plan_of(variant + spec.parts, registry, options, (*seen, name))
+    except ZooError as error:
+        vars(error).pop("_located", None)
+        raise located(error, f"the variant '{name}' of {found.owner}, '{variant}'") from None
+
+
+def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None:
+    """Options that no spec can hold still have to be options of the arch."""
+    options = {o.name: o for o in options_of(arch.build) if not o.many}
+    variadic = any(o.variadic for o in options.values())
+    shown = signature(arch.name, arch.build)
+    for name, value in rest.items():
+        if name in options:
+            check(arch.name, name, value, options[name], lambda: registry.layers, shown)
+        elif not variadic:
+            raise no_option(arch.name, name, options, shown)
+
+
+def steps_of(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Step, ...]:
+    """The modifiers of some parts, each with its options bound; `whole` is what an error says they are parts of."""
+    steps = []
+    for number, call in enumerate(calls, 1):
+        place = f"part {number}, '{call}', of '{whole}'"
+        try:
+            found = registry.modifier(call.name)
+            bound = bind(replace(call, name=found.name), found.value.apply, 1, lambda: registry.layers)
+        except ZooError as error:
+            raise located(error, place) from None
+        steps.append(Step(found.value, bound, found.plugin.owner, place, registry))
+    return tuple(steps)
+
+
+def sources_of(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """`pretrained` and its like, for archs that take them."""
+    takes = inspect.signature(arch.build).parameters
+    for name, value in weights.items():
+        if name not in takes and value:
+            raise OptionError(f"{arch.name} takes no {name}: it has no published weights")
+    return {name: value for name, value in weights.items() if name in takes}
+
+
+@contextmanager
+def archs_word(plan: Plan, fetched: bool = False) -> Iterator[None]:
+    """The arch's own word on what the spec says of it: an option that its signature hides, a place that isn't there.
+
+    fetched: weights are on the way too, and then anything but a wrong argument may be the fault of theirs.
+    """
+    try:
+        yield
+    except OptionError as error:  # of a layer in it
+        raise located(error, f"the arch of '{plan.spec}'") from error
+    except ZooError:
+        raise
+    except (Exception, SystemExit) as error:
+        argument = isinstance(error, TypeError) and "argument" in str(error)
+        call, said = plan.spec.arch, printable(told(error))
+        if isinstance(error, Exception) and (needs_memory(error) or (fetched and not argument)):
+            raise
+        if call.source is not None and not argument:
+            raise UnknownNameError(f"{call}: {said}") from error
+        if call.args or plan.obstacle:
+            text = printable(str(error)) if argument else said
+            raise OptionError(f"{call}: {text}; {signature(plan.arch.name, plan.arch.build)}") from error
+        if plan.owner == "zoo":
+            raise
+        raise PluginError(f"arch '{plan.arch.name}' of {plan.owner} raised {said}") from error

@@ -1,0 +1,183 @@
+"""What is installed, as values: archs, modifiers, variants, plugins, and the description of each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..messages.errors import OptionError, UnknownNameError, ZooError
+from ..registry.declare import Arch, Modifier
+from ..registry.entry_points import Plugin
+from ..registry.layers import shown_call
+from ..registry.options import EMPTY, options_of, signature
+from ..registry.owners import Offers, Owned
+from ..registry.registry import Registry, default_registry
+from ..spec.spec import parse
+from ..spec.values import Call
+
+
+@dataclass(frozen=True)
+class Described:
+    """An arch or a modifier: options with types and defaults, documentation, examples, owner and version.
+
+    owner: what may stand in front of the name. version: of the distribution; for an arch of the families `timm` and
+    `torchvision`, which are the zoo's own, that of the library.
+    """
+
+    name: str
+    kind: str
+    owner: str
+    version: str
+    options: tuple[dict[str, Any], ...]
+    signature: str
+    doc: str
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.kind} {self.signature}", f"from {self.owner} {self.version}", "", self.doc]
+        if self.examples:
+            lines += ["", *(f"  {example}" for example in self.examples)]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One modifier as it would work on an arch. `what` is what it would change, or the reason why it doesn't apply."""
+
+    name: str
+    modifier: str
+    spec: str
+    applies: bool
+    what: str
+
+
+def list_archs(filter: str = "", *, registry: Registry | None = None) -> list[str]:
+    """The names of all archs, sorted; filter: a glob, such as `*resnet*`."""
+    if not isinstance(filter, str):
+        raise OptionError(f"list_archs takes a glob, such as '*resnet*', not {filter!r}")
+    names = (registry or default_registry()).arch_names()
+    return [name for name in names if not filter or fnmatchcase(name, filter)]
+
+
+def list_modifiers(*, registry: Registry | None = None) -> list[str]:
+    """The names of all modifiers, sorted."""
+    return [name for name, _ in (registry or default_registry()).modifiers()]
+
+
+def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
+    """The plugins that were found, with status (`ok`, `failed`, `disabled`), reason, and what each contributes."""
+    from ..cli.group import plugin_commands  # here, since it takes click, and most programs have no use for it
+
+    registry = registry or default_registry()
+    plugin_commands(registry)
+    return list(registry.plugins)
+
+
+def list_variants(arch: str | None = None, *, registry: Registry | None = None) -> list[Variant]:
+    """Without an arch: the named variants of plugins. With one: an entry for each example of each modifier."""
+    registry = registry or default_registry()
+    if arch is not None and not isinstance(arch, str):
+        raise OptionError(f"list_variants takes an arch, such as 'resnet18', not {arch!r}")
+    if arch is None:
+        return [Variant(name, "", str(v.value), True, "") for name, v in registry.variants()]
+    from ..registry.resolve import plan_of
+
+    plan_of(parse(arch), registry)  # what is wrong with the arch itself is an error, and no reason of a modifier's
+    return [_tried(arch, n, example, registry) for n, m in registry.modifiers() for example in _examples(n, m.value)]
+
+
+def _examples(reached: str, declared: Any) -> tuple[str, ...]:
+    """The examples of an arch or a modifier under the name that reaches it: a bare one may mean another's."""
+    if reached == declared.name:
+        return tuple(declared.examples)
+    from ..spec.parser import read_mods  # here, since the parser takes 30 ms
+
+    read: Callable[[str], tuple[Call, ...]] = (
+        read_mods if isinstance(declared, Modifier) else lambda text: (parse(text).arch, *parse(text).parts)
+    )
+    return tuple(
+        "+".join(str(replace(call, name=reached) if call.name == declared.name else call) for call in read(text))
+        for text in declared.examples
+    )
+
+
+def _tried(arch: str, name: str, example: str, registry: Registry) -> Variant:
+    """What an example would do, found out on the arch's blueprint."""
+    from ..factory.factory import preview
+
+    spec = f"{arch}+{example}"
+    try:
+        changes = preview(spec, registry=registry)
+    except ZooError as error:
+        return Variant(example, name, spec, False, str(error).split("\n")[0])
+    return Variant(example, name, spec, True, summarised([str(c.what) for c in changes]))
+
+
+def summarised(whats: Sequence[str]) -> str:
+    """`17 × replaced, 1 × became`."""
+    counts = {what: whats.count(what) for what in dict.fromkeys(whats)}
+    return ", ".join(f"{n} × {what}" for what, n in counts.items())
+
+
+def describe(name: str, *, registry: Registry | None = None) -> Described:
+    """An arch's or a modifier's options with types and defaults, documentation, examples, owner and version.
+
+    The same of a layer or an activation that a plugin adds.
+    """
+    registry = registry or default_registry()
+    if not isinstance(name, str):
+        raise OptionError(f"describe takes the name of an arch or a modifier, such as 'resnet18', not {name!r}")
+    try:
+        found: Owned[Any] = registry.modifier(name)
+        return _described("modifier", found, found.value.apply, 1)
+    except UnknownNameError as unknown:
+        if unknown.owners:
+            raise
+        for offers in map(registry.offers, ("layer", "activation")):
+            if made := offers.find(name):
+                return _maker(offers, made)
+        try:
+            spec = parse(name)
+            if spec.parts:
+                raise unknown
+            found = registry.base(spec.arch)
+        except ZooError as error:
+            if isinstance(error, UnknownNameError) and error.owners:
+                raise
+            known = [*registry.arch_names(), *(n for n, _ in registry.modifiers())]
+            raise registry.unknown("arch or modifier", name, known) from unknown
+    if not isinstance(found.value, Arch):
+        doc = f"A named variant: {found.value}"
+        return Described(found.name, "variant", found.owner, found.plugin.version, (), found.name, doc, ())
+    return _described("arch", found, found.value.build, 0)
+
+
+def _described(kind: str, found: Owned[Any], function: Callable[..., Any], skip: int) -> Described:
+    options = tuple(
+        {"name": o.name, "type": o.type} | ({} if o.default is EMPTY else {"default": o.default})
+        for o in options_of(function, skip)
+    )
+    shown = signature(found.name, function, skip)
+    owner, version = found.owner, found.plugin.version
+    if owner == "zoo" and found.family:
+        owner, version = found.family, _version_of(found.family) or version
+    examples = _examples(found.name, found.value) if found.owner != "zoo" else found.value.examples
+    return Described(found.name, kind, owner, version, options, shown, found.value.doc, examples)
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _maker(offers: Offers, found: Owned[Any]) -> Described:
+    """A layer or an activation of a plugin. Imports what makes it."""
+    maker = offers[found.name]
+    doc, version = inspect.getdoc(maker) or "", found.plugin.version
+    return Described(found.name, offers.kind, found.owner, version, (), shown_call(found.name, maker), doc, ())

@@ -1,0 +1,112 @@
+"""`zoo.changes`: what was done to a model, and what that costs in a forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..factory.factory import blueprint_of
+from ..messages.errors import OptionError, ZooError
+from ..registry.registry import Registry, default_registry
+from ..registry.resolve import Plan, known_plan
+from ..surgery.provenance import Change, Changes, Info, changes_of, info_of
+from ..surgery.select import places
+from ..surgery.wrappers import unwrapped
+from ..trace.blueprint import Blueprint, device_of, sample_input
+from ..trace.flops import flops_by_path
+from ..transaction.apply import apply_steps
+from ..transaction.detect import Snapshot
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def changes(model: nn.Module, *, registry: Registry | None = None) -> Changes:
+    """What each modifier did to a model: path, what, before, after, parameters and FLOPs added, live or not.
+
+    FLOPs are those of one sample input of the arch, found by applying the spec once more on the meta device, where
+    layers with weights came or went. They are None for a model whose arch the zoo doesn't know or can't run.
+    """
+    if not isinstance(unwrapped(model), torch.nn.Module):
+        raise OptionError(f"changes takes a live model, not {model!r}; zoo.create makes one from a spec")
+    found, info = changes_of(model), info_of(model)
+    if info is None or not any(change.added or change.removed for change in found):
+        return Changes(replace(change, flops=0) for change in found)
+    if info.obstacle or info.spec.arch.name.startswith("?"):
+        return found
+    try:
+        counted = _counted(info, registry or default_registry())
+    except ZooError:  # a plugin is gone, or does other things by now
+        return found
+    if [_place(change) for change in counted] != [_place(change) for change in found]:
+        return found
+    return Changes(replace(change, flops=twin.flops) for change, twin in zip(found, counted, strict=True))
+
+
+def _place(change: Change) -> tuple[str, str, str]:
+    return change.part, change.path, change.what
+
+
+def _counted(info: Info, registry: Registry) -> tuple[Change, ...]:
+    """The changes that a spec makes, each with its FLOPs: from the blueprint's memory if they were asked for before."""
+    spec, plan = info.spec, known_plan(info, registry)
+    with registry.lock:
+        blueprint = blueprint_of(plan, registry)
+        if str(spec) not in blueprint.counted:
+            start = Snapshot(blueprint.model)
+            try:
+                with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
+                    blueprint.counted[str(spec)] = tuple(_replayed(plan, blueprint))
+            finally:
+                start.restore()
+        return blueprint.counted[str(spec)]
+
+
+def _replayed(plan: Plan, blueprint: Blueprint) -> Iterator[Change]:
+    """Apply the steps to the blueprint one by one, and count before and after each that brings or takes weights."""
+    model, done = blueprint.model, 0
+    sample = plan.arch.sample if blueprint.trace else None
+    before = _count(model, sample)
+    waiting: list[Change] = []
+    for step in plan.steps:
+        model = apply_steps(model, [step], plan.spec, blueprint.trace)
+        made = changes_of(model)[done:]
+        done += len(made)
+        waiting += made
+        weights = any(change.added or change.removed for change in waiting)
+        after = _count(model, sample) if weights else before
+        if before and after:  # else between two steps nothing fits, and both are counted together
+            yield from (replace(one, flops=_more(one, before, after)) for one in waiting)
+            before, waiting = after, []
+    yield from waiting
+
+
+# The FLOPs at each path with what is inside, and what each module computes itself.
+_Count = tuple[Mapping[str, int], Mapping[str, int]]
+
+
+def _count(model: nn.Module, sample: Any) -> _Count | None:
+    try:
+        arguments = sample_input(model, sample, batch=1)
+        total = flops_by_path(model, arguments) if arguments else None
+    except Exception:  # whatever a forward raises here only means that nothing can be counted
+        return None
+    return None if total is None else (total, own_flops(model, total))
+
+
+def _more(change: Change, before: _Count, after: _Count) -> int:
+    """A module that stayed answers for itself; what came, went or was inserted, for all that is in it."""
+    own = not change.what.startswith(("replaced", "added", "removed", "inserted"))
+    return after[own].get(change.path, 0) - before[own].get(change.path, 0)
+
+
+def own_flops(model: nn.Module, total: Mapping[str, int]) -> dict[str, int]:
+    """What each module computes itself, less what its children do."""
+    found = {}
+    for path, module in places(model):
+        inside = {id(child): f"{path}.{name}".lstrip(".") for name, child in module.named_children()}
+        found[path] = total.get(path, 0) - sum(total.get(child, 0) for child in inside.values())
+    return found

@@ -1,0 +1,162 @@
+"""What differs between two models: values first, then the tree that a person reads.
+
+`diff` takes specs and models; specs are built on the meta device. `verify` holds a model against its own spec.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..checkpoint.checkpoint import differs, load
+from ..factory.factory import create, spec_of, twin_of
+from ..files.header import is_file
+from ..files.manifest import RESERVED, read
+from ..messages.errors import OptionError, ZooError
+from ..messages.render import Branch, as_html, as_rich, as_text, capped, counted, fold, row
+from ..registry.registry import Registry, default_registry
+from ..registry.resolve import known_plan
+from ..spec.spec import Spec
+from ..surgery.provenance import info_of
+from ..surgery.wrappers import unwrapped
+from ..trace.blueprint import sample_input
+from ..trace.flops import flops_by_path
+from .compare import Difference, compared
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared, with its totals; flops of one sample input, None if unknown."""
+
+    name: str
+    parameters: int
+    flops: int | None = None
+
+
+class Differences(tuple[Difference, ...]):
+    """What differs, in the models' order; false when nothing does. Prints as a tree; what repeats is one row."""
+
+    a: Side
+    b: Side
+
+    @classmethod
+    def of(cls, found: Iterable[Difference], a: Side, b: Side) -> Differences:
+        made = cls(found)
+        made.a, made.b = a, b
+        return made
+
+    def tree(self) -> Branch:
+        """The totals of both, and under them a row for each kind of difference."""
+        if not self:
+            return Branch(f"{self.a.name} and {self.b.name}: no difference")
+        count = "1 difference" if len(self) == 1 else f"{len(self)} differences"
+        head = f"{self.a.name} → {self.b.name}: {count}, {_totals(self.a, self.b)}"
+        return Branch(head, "bold", capped([_row(alike) for alike in fold(self, lambda one: one.words)]))
+
+    def __str__(self) -> str:
+        return as_text(self.tree())
+
+    def __rich__(self) -> Tree:
+        return as_rich(self.tree())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.tree())
+
+
+def _totals(a: Side, b: Side) -> str:
+    flops = None if a.flops is None or b.flops is None else (a.flops, b.flops)
+    pairs = [("parameters", (a.parameters, b.parameters)), *([("FLOPs", flops)] if flops else [])]
+    return ", ".join(f"{x:,} {word}" if x == y else f"{x:,} → {y:,} {word}" for word, (x, y) in pairs)
+
+
+def _row(alike: list[Difference]) -> Branch:
+    first, flops = alike[0], [one.flops for one in alike]
+    parameters, total = sum(one.parameters for one in alike), None if None in flops else sum(filter(None, flops))
+    counts = counted(max(parameters, 0), max(-parameters, 0), total)
+    style = {"only in a": "red", "only in b": "green"}.get(first.what, "yellow")
+    return row([one.path for one in alike], first.words + counts, style)
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """A side as a model, with the FLOPs at each path where they can be had."""
+
+    name: str
+    model: nn.Module
+    flops: Mapping[str, int]
+
+    @property
+    def side(self) -> Side:
+        return Side(self.name, sum(p.numel() for p in self.model.parameters()), self.flops.get(""))
+
+
+def diff(a: Any, b: Any, *, registry: Registry | None = None) -> Differences:
+    """What differs between two specs or models: structure, options, shapes, forward hooks, what is trained.
+
+    Weights are not compared, nor where a model is: device, dtype, train or eval mode.
+    FLOPs are counted on the meta device, for one sample input of the arch, where the zoo knows the arch.
+    """
+    one, two = _resolved(a, registry), _resolved(b, registry)
+    return Differences.of(compared(one.model, two.model, (one.flops, two.flops)), one.side, two.side)
+
+
+def verify(model: nn.Module | str | os.PathLike[str], *, registry: Registry | None = None) -> Differences:
+    """What a model has that its spec doesn't say: the spec is built on meta and compared. False when all is declared.
+
+    A file's weights are held against its own spec, by name, shape and dtype. Raises ZooError for a model that can't be
+    rebuilt from its spec.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return _verified_file(model, registry)
+    spec, info = spec_of(model), info_of(model)
+    if info is not None and (info.obstacle or spec.arch.name.startswith("?")):
+        why = info.obstacle or f"'{spec.arch.name}' is an arch that the zoo doesn't know"
+        raise ZooError(f"'{spec}' can't be rebuilt, so there is nothing to hold the model against: {why}")
+    assert info is not None
+    found = diff(twin_of(info, registry or default_registry()), model, registry=registry)
+    return Differences.of(found, replace(found.a, name=str(spec)), replace(found.b, name="the model"))
+
+
+def _verified_file(path: str | os.PathLike[str], registry: Registry | None) -> Differences:
+    manifest, found = differs(path, registry)
+    what = {(True, False): "only in b", (False, True): "only in a", (False, False): "weight"}
+    rows = [Difference(name, what[not wants, not has], wants, has) for name, wants, has in found]
+    header = read(path)[1]
+    count = sum(prod(e.shape) for name, e in header.entries.items() if not name.startswith(RESERVED))
+    return Differences.of(rows, Side(str(manifest.spec), count), Side(os.fspath(path), count))
+
+
+def _resolved(thing: Any, registry: Registry | None) -> _Resolved:
+    if is_file(thing):
+        model, name = load(thing, device="meta", registry=registry), os.fspath(thing)
+        return _Resolved(name, model, _flops(model, registry or default_registry()))
+    if isinstance(thing, (str, Spec)):
+        model, name = create(thing, device="meta", registry=registry), str(thing)
+    else:
+        model = unwrapped(thing)
+        if not isinstance(model, torch.nn.Module):
+            raise OptionError(f"diff takes specs and models, such as 'resnet18+act(silu)', not {thing!r}")
+        info = info_of(model)
+        name = str(info.spec) if info else type(model).__name__
+    return _Resolved(name, model, _flops(model, registry or default_registry()))
+
+
+def _flops(model: nn.Module, registry: Registry) -> Mapping[str, int]:
+    """The FLOPs at each path; nothing where the model's arch is unknown, or can't be run on its sample any more."""
+    info = info_of(model)
+    if info is None or info.spec.arch.name.startswith("?"):
+        return {}
+    try:
+        sample = sample_input(model, known_plan(info, registry, info.spec.base).arch.sample, batch=1)
+        return flops_by_path(model, sample) if sample else {}
+    except Exception:  # a model that was edited by hand may fail in any way, and still be compared
+        return {}

@@ -1,0 +1,138 @@
+"""`zoo.summary`: what a model is made of, place by place, and what a forward of it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ..factory.factory import arch_of, create
+from ..messages.errors import OptionError
+from ..registry.registry import Registry
+from ..spec.spec import Spec
+from ..surgery.mixins import parts_of
+from ..surgery.provenance import info_of
+from ..surgery.wrappers import unwrapped
+from ..trace.flops import Cost, costs, needs_memory
+from .table import Row, Summary, Weight
+
+Size = int | Sequence[int] | Sequence[Sequence[int]]
+
+
+def summary(
+    spec_or_model: str | Spec | nn.Module,
+    input_size: Size | None = None,
+    *,
+    arguments: tuple[Any, ...] | None = None,
+    batch_size: int = 1,
+    depth: int | None = None,
+    registry: Registry | None = None,
+) -> Summary:
+    """What a model is made of: each module with output shape, parameters, FLOPs and activation memory.
+
+    spec_or_model: a spec, which is built on the meta device, or a live model, which stays as it is; its hooks don't
+        run. The forward is one in eval mode, of zeros.
+    input_size: the shape of one input without the batch dimension, `(3, 224, 224)`, or a list of shapes where the
+        forward takes several. By default the sample input of the model's arch.
+    arguments: what the forward takes, in place of a size: for token numbers, dicts and the like.
+    batch_size: how many go in at once; shapes, FLOPs and memory are those of the batch.
+    depth: print no deeper than this; the values hold every module.
+
+    FLOPs are torch.utils.flop_counter's: two for a multiply and add. The memory of activations is what the modules
+    give, in bytes, each tensor once, whether it's kept for a backward or not.
+
+    Raises ShapeError where the input can't go through: which module, what arrived, what it wants; OptionError without
+    a size where no arch names one.
+    """
+    given = spec_or_model
+    if isinstance(given, nn.Module):
+        model = unwrapped(given)
+    elif isinstance(given, (str, Spec)):
+        model = _built(given, registry)
+    else:
+        raise OptionError(f"summary takes a spec or a model, not {type(given).__name__}")
+    if batch_size < 1:
+        raise OptionError(f"batch_size={batch_size}; expected 1 or more")
+    took = _arguments(model, input_size, arguments, batch_size, registry)
+    try:
+        found = costs(model, took)
+    except Exception as error:
+        if isinstance(given, nn.Module) or not needs_memory(error):
+            raise
+        with torch.random.fork_rng(devices=[]):
+            model = create(given, registry=registry)
+        found = costs(model, took)
+    info = info_of(model)
+    name = str(info.spec) if info else parts_of(type(model))[0].__name__
+    inputs = tuple(tuple(leaf.shape) for leaf in pytree.tree_leaves(took) if isinstance(leaf, Tensor))
+    weights = [{n: Weight.of(t) for n, t in named} for named in (model.named_parameters(), model.named_buffers())]
+    return Summary(name, inputs, _row("", model, found, {}), weights[0], weights[1], depth)
+
+
+def _built(spec: str | Spec, registry: Registry | None) -> nn.Module:
+    """The model on meta, or for an arch that can't be built there, in memory."""
+    try:
+        return create(spec, device="meta", registry=registry)
+    except (NotImplementedError, RuntimeError) as error:
+        if not needs_memory(error):
+            raise
+        with torch.random.fork_rng(devices=[]):
+            return create(spec, registry=registry)
+
+
+def _arguments(
+    model: nn.Module,
+    size: Size | None,
+    arguments: tuple[Any, ...] | None,
+    batch_size: int,
+    registry: Registry | None,
+) -> tuple[Any, ...]:
+    """What the forward gets: tensors of zeros in the model's own dtype, on meta where the model is."""
+    if arguments is not None:
+        if size is not None:
+            raise OptionError("input_size= and arguments= say the same; give one of them")
+        return arguments if isinstance(arguments, tuple) else (arguments,)
+    sample: Any = (size,) if isinstance(size, int) else size
+    if size is None:
+        arch = arch_of(model, registry)
+        sample = arch.sample if arch else None
+        sample = sample(model) if callable(sample) else sample
+        if sample is None:
+            raise OptionError(
+                f"nothing says what this {type(model).__name__} takes; give input_size=, the shape of one input "
+                "without the batch dimension, as in input_size=(3, 224, 224)"
+            )
+    return _zeros(model, sample, batch_size)
+
+
+def _zeros(model: nn.Module, sample: Any, batch_size: int) -> tuple[Any, ...]:
+    tensors = [t for t in [*model.parameters(), *model.buffers()] if t.is_floating_point()]
+    dtype, device = (tensors[0].dtype, tensors[0].device) if tensors else (torch.float32, torch.device("cpu"))
+    shapes = [sample] if _is_shape(sample) else list(sample) if isinstance(sample, Sequence) else []
+    if shapes and all(map(_is_shape, shapes)):
+        return tuple(torch.zeros(batch_size, *shape, dtype=dtype, device=device) for shape in shapes)
+    if isinstance(sample, tuple) and not any(isinstance(part, (int, float, str)) for part in sample):
+        return sample  # an arch's own arguments: images of detection, a pair of frames
+    raise OptionError(f"input_size={sample!r}; expected a shape without the batch dimension, as in (3, 224, 224)")
+
+
+def _is_shape(value: Any) -> bool:
+    whole = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    return whole and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value)
+
+
+def _row(path: str, module: nn.Module, found: Mapping[str, Cost], listed: dict[int, str]) -> Row:
+    """A module's row, with those below it. listed: where each module was met first."""
+    first = listed.setdefault(id(module), path)
+    below = [(f"{path}.{name}".lstrip("."), child) for name, child in module._modules.items() if child is not None]
+    children = tuple(_row(at, child, found, listed) for at, child in below)
+    own = list(module.parameters())
+    total, trainable = sum(p.numel() for p in own), sum(p.numel() for p in own if p.requires_grad)
+    buffers = sum(b.numel() for b in module.buffers())
+    cost, cls = found.get(path, Cost()), parts_of(type(module))[0].__name__
+    shared = first if first != path else ""
+    sums = (total, trainable, total - trainable, buffers, cost.flops, cost.memory, cost.calls)
+    return Row(path, cls, cost.outputs, *sums, shared, children)

@@ -1,0 +1,1 @@
+"""One live module, changed by name, with all else as it was."""

@@ -1,0 +1,216 @@
+"""The walker's edits: change one place of a model and leave all else as it was.
+
+Each finds every name of a shared module, gives what it puts in the mode, device and dtype of its neighbours, and
+returns the model, which is a new object only where the root itself was replaced.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..messages.errors import NotApplicableError, OptionError
+from .guards import named, refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
+from .mixins import Mixin, add_mixin, drop_mixin, parts_of
+from .placement import at, check_layer, hand_over_hooks, match, slow_path, walks
+
+
+def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
+    """Put a layer in the place of the module at `path`, in all places where that module stands.
+
+    The layer takes over mode, device, dtype and the users' hooks of what it replaces, and what was inserted before and
+    after it. With `path=""` the layer is the new root, and is what comes back.
+    """
+    check_layer(layer)
+    old = at(model, path)
+    if old is not layer:
+        if path:
+            refuse_cycle(layer, at(model, path.rpartition(".")[0]), path)
+        _no_fast_path(model, path)
+        match(model, path, layer)
+        hand_over_hooks(old, layer)
+    if old is model:
+        return _hand_over_insertions(layer, path, old, layer)
+    # Not inside the new layer: one that wraps the old module must go on holding it.
+    inside = {id(m) for m in layer.modules()} - {id(m) for m in old.modules()}
+    for parent, name in _places(model, old):
+        if id(parent) not in inside:
+            setattr(parent, name, layer)
+    return _hand_over_insertions(model, path, old, layer)
+
+
+def _hand_over_insertions(model: nn.Module, path: str, old: nn.Module, new: nn.Module) -> nn.Module:
+    """What was inserted stands before or after the place, whatever stands there; unless the old one is still inside."""
+    if old is new or any(module is old for module in new.modules()):
+        return model
+    for mixin in reversed(parts_of(type(old))[1]):
+        if mixin in (Before, After):
+            layers = list(getattr(old, mixin.child))
+            for layer in layers if mixin is After else reversed(layers):
+                _insert(model, path, layer, mixin, first=mixin is Before)
+    return model
+
+
+def _places(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Every parent of a module with the name that it has there. Written for speed: an edit of each layer calls it."""
+    found, seen, left = [], {id(model)}, [model]
+    while left:
+        parent = left.pop()
+        for name, child in parent._modules.items():
+            if child is module:
+                found.append((parent, name))
+            if child is not None and id(child) not in seen:
+                seen.add(id(child))
+                left.append(child)
+    return found
+
+
+def remove(model: nn.Module, path: str) -> nn.Module:
+    """Take the module at `path` out. An Identity stays in its place, so that no other name or number moves."""
+    return replace(model, path, nn.Identity())
+
+
+class Before(Mixin):
+    """Runs `zoo_before` on the first input."""
+
+    what = "inserted before"
+    child = "zoo_before"
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            return super().forward(self.zoo_before(args[0]), *args[1:], **kwargs)  # type: ignore[misc, attr-defined]
+        name = self.zoo_input  # type: ignore[attr-defined]  # the first parameter, called by keyword
+        if name in kwargs:
+            kwargs = {**kwargs, name: self.zoo_before(kwargs[name])}  # type: ignore[attr-defined]
+        return super().forward(**kwargs)  # type: ignore[misc]
+
+
+class After(Mixin):
+    """Runs `zoo_after` on the output."""
+
+    what = "inserted after"
+    child = "zoo_after"
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.zoo_after(super().forward(*args, **kwargs))  # type: ignore[misc, attr-defined]
+
+
+def insert_before(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
+    """Put a layer in front of the module at `path`. No key of the module changes; the layer's are `…zoo_before.N`.
+
+    In front of a Sequential means in front of its first element, so that no index moves. Inserted twice, the later
+    one comes first: it stands in front of the site as it then is.
+    """
+    return _insert(model, path, layer, Before, first=True)
+
+
+def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
+    """Put a layer behind the module at `path`; the mirror image of `insert_before`."""
+    return _insert(model, path, layer, After, first=False)
+
+
+def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
+    check_layer(layer)
+    module, path = _innermost(model, at(model, path), path, first)
+    refuse_uncalled(model, module, path)
+    refuse_mixin(module, path, mixin)
+    refuse_cycle(layer, module, path)
+    _no_fast_path(model, path)
+    match(model, path, layer)
+    name = mixin.child  # type: ignore[attr-defined]
+    if mixin not in parts_of(type(module))[1]:
+        add_mixin(module, mixin)
+        module.add_module(name, nn.Sequential().train(module.training))
+    _into(getattr(module, name), layer, first)
+    return model
+
+
+def _into(sequence: nn.Sequential, layer: nn.Module, first: bool) -> None:
+    """Make a layer the first or last element of a Sequential under a key of its own; every other key stays."""
+    children = sequence._modules
+    key = next(key for key in map(str, range(len(children), 2 * len(children) + 1)) if key not in children)
+    others = list(children)
+    sequence.add_module(key, layer)
+    for other in others if first else ():
+        children[other] = children.pop(other)
+
+
+def _innermost(model: nn.Module, module: nn.Module, path: str, first: bool) -> tuple[nn.Module, str]:
+    """The first or last element of a Sequential, which takes an insertion for it; any other module itself.
+
+    A Sequential runs whatever is registered in it, so it can't hold a child of its own, and a new element would move
+    the indices that other code uses.
+    """
+    while type(module) is nn.Sequential and len(module._modules):
+        name = list(module._modules)[0 if first else -1]
+        element = module._modules[name]
+        if element is None or len(_places(model, element)) > 1:
+            break  # where it stands in other places too, the insertion would run there as well
+        module, path = element, f"{path}.{name}".lstrip(".")
+    return module, path
+
+
+def _no_fast_path(model: nn.Module, path: str) -> None:
+    """Inside a TransformerEncoderLayer: make it call its children in eval mode too.
+
+    Its fast path computes with their weights and knows nothing of what they have become. Any hook switches it off.
+    """
+    names = path.split(".") if path else []
+    for end in range(len(names)):
+        parent = model.get_submodule(".".join(names[:end]))
+        if isinstance(parent, nn.TransformerEncoderLayer) and slow_path not in parent._forward_pre_hooks.values():
+            parent.register_forward_pre_hook(slow_path)
+
+
+def add(model: nn.Module, path: str, name: str, layer: nn.Module, first: bool = False) -> nn.Module:
+    """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one."""
+    check_layer(layer)
+    refuse_name(name)
+    parent = at(model, path)
+    refuse_cycle(layer, parent, path)
+    if hasattr(parent, name):
+        place = f" at '{path}'" if path else ""
+        raise OptionError(f"the {type(parent).__name__}{place} has a '{name}' already")
+    match(model, path, layer)
+    others = list(parent._modules)
+    parent.add_module(name, layer)
+    for other in others if first else ():
+        parent._modules[other] = parent._modules.pop(other)
+    return model
+
+
+def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
+    """Give the module at `path` a new class: the mixin over its own class. It stays the same object.
+
+    mixin: a class with the methods to override, a subclass of `zoo.Mixin` or not. state: attributes to set on the
+    module. The class can be pickled and copied as long as the mixin can be imported.
+    """
+    if not isinstance(mixin, type) or issubclass(mixin, nn.Module):
+        raise OptionError(f"become takes a class that isn't an nn.Module itself, not {mixin!r}")
+    module = at(model, path)
+    for value in state.values():
+        if isinstance(value, nn.Module):
+            refuse_cycle(value, module, path)
+    if "forward" in vars(mixin):
+        refuse_uncalled(model, nn.Identity() if walks(module) else module, path)
+        _no_fast_path(model, path)
+    if mixin not in parts_of(type(module))[1]:
+        refuse_mixin(module, path, mixin)
+    add_mixin(module, mixin)
+    for name, value in state.items():
+        if isinstance(value, nn.Module):
+            match(model, path, value)
+        setattr(module, name, value)
+    return model
+
+
+def unbecome(model: nn.Module, path: str, mixin: type, *state: str) -> nn.Module:
+    """Take a mixin off the module at `path` again, and the attributes named in `state`; the inverse of `become`."""
+    module = at(model, path)
+    if mixin not in parts_of(type(module))[1]:
+        raise NotApplicableError(f"{named(path, module)} never became {mixin.__name__}")
+    drop_mixin(module, mixin)
+    for name in state:
+        delattr(module, name)
+    return model

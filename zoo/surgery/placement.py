@@ -1,0 +1,133 @@
+"""A layer made to fit the place that it comes to: mode, device, dtype, and the users' hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from ..messages.errors import NoEffectError, OptionError, printable
+
+if TYPE_CHECKING:
+    import torch
+
+HOOK_DICTS = (
+    "_forward_pre_hooks",
+    "_forward_hooks",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+)
+_HOOK_FLAGS = ("_forward_pre_hooks_with_kwargs", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
+
+
+def users(hook: Any) -> bool:
+    """Whether a hook is one that a user put there, and not torch's own (weight_norm, spectral_norm) or `slow_path`."""
+    return hook is not slow_path and not type(hook).__module__.startswith("torch.")
+
+
+def slow_path(module: nn.Module, args: Any) -> None:
+    """A hook that does nothing but be there."""
+
+
+def check_layer(layer: Any) -> None:
+    if not isinstance(layer, nn.Module):
+        made = isinstance(layer, type) and issubclass(layer, nn.Module)
+        met = f"the class {layer.__name__}; write {layer.__name__}(...)" if made else repr(layer)
+        raise OptionError(f"a layer is a module, such as nn.ReLU(), not {met}")
+
+
+def at(model: nn.Module, path: str) -> nn.Module:
+    if not isinstance(path, str):
+        raise OptionError(f"a path is a text such as 'layer1.0', not {path!r}")
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"expected a live model, not {model!r}")
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        parent, inside = model, ""
+        for name in path.split("."):
+            child = parent._modules.get(name)
+            if child is None:
+                break
+            parent, inside = child, f"{inside}.{name}".lstrip(".")
+        some = ", ".join(list(parent._modules)[:8]) or "nothing"
+        place = f"'{inside}'" if inside else f"this {type(model).__name__}"
+        # Names of modules are anyone's: they come from files and from strangers' code.
+        raise NoEffectError(printable(f"there is no module at '{path}'; in {place} there is: {some}")) from None
+
+
+def walks(module: nn.Module) -> bool:
+    """Whether a module's forward goes over its children, so that one more would run as one of them.
+
+    So for every Sequential, ModuleList and ModuleDict, but for a class that says `zoo_walks = False`.
+    """
+    found: bool = getattr(module, "zoo_walks", isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)))
+    return found
+
+
+def match(model: nn.Module, path: str, layer: nn.Module) -> None:
+    """Give a new layer the mode, device and dtype of the place that it comes to."""
+    place = at(model, path)
+    kept = {id(m) for m in place.modules()}
+    for module in layer.modules():
+        if id(module) not in kept:
+            module.training = place.training
+    if next(layer.parameters(), None) is None and next(layer.buffers(), None) is None:
+        return
+    like = _like(model, path)
+    if like is None:
+        return
+    moved: dict[int, nn.Parameter] = {}  # a parameter that stands twice in the layer stays one
+    for module in layer.modules():
+        if id(module) in kept:
+            continue
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is None:
+                continue
+            dtype = like.dtype if tensor.is_floating_point() else tensor.dtype
+            if tensor.device == like.device and tensor.dtype == dtype:
+                continue
+            fresh = _moved(tensor, like.device, dtype)
+            if isinstance(tensor, nn.Parameter):
+                module._parameters[name] = moved.setdefault(id(tensor), fresh)  # type: ignore[arg-type]
+            else:
+                module._buffers[name] = fresh
+
+
+def _moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    if is_lazy(tensor):  # has no values to move
+        return type(tensor)(requires_grad=tensor.requires_grad, device=device, dtype=dtype)  # type: ignore[call-arg]
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(tensor.detach().to(device, dtype), requires_grad=tensor.requires_grad)
+    return tensor.to(device, dtype)
+
+
+def _like(model: nn.Module, path: str) -> torch.Tensor | None:
+    """A tensor that shows device and dtype: of the place, else of the nearest parent that has one."""
+    place = model.get_submodule(path)
+    for tensor in [*place.parameters(), *place.buffers()]:
+        if tensor.is_floating_point():
+            return tensor
+    return _like(model, path.rpartition(".")[0]) if path else None
+
+
+def hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
+    """The user's hooks go to the replacement, in the same dicts, so that the handles he holds still remove them.
+
+    torch's own hooks (weight_norm, spectral_norm) belong to the old weights and stay behind, in dicts of their own.
+    """
+    for name in HOOK_DICTS:
+        ours, theirs = vars(old)[name], vars(new)[name]
+        torchs = {k: h for k, h in ours.items() if not users(h)}
+        if len(torchs) == len(ours) or ours is theirs:
+            continue
+        for key in torchs:
+            del ours[key]
+        ours.update(theirs)
+        vars(new)[name] = ours
+        vars(old)[name] = type(ours)(torchs)
+    for name in _HOOK_FLAGS:
+        vars(new)[name].update(vars(old)[name])
+    if old._is_full_backward_hook is not None:
+        new._is_full_backward_hook = old._is_full_backward_hook

@@ -1,0 +1,171 @@
+"""What a model carries with it: where it came from and what was changed, as one frozen value in its `__dict__`.
+
+It is plain data, so that it goes along with deepcopy, pickle and torch.save, and no key of the state dict is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ..messages.render import Branch, as_html, as_rich, as_text, capped, counted, fold, row
+from ..spec.spec import Spec
+from .mixins import class_name
+from .wrappers import unwrapped
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+    from torch import nn
+
+KEY = "_zoo"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that one modifier did.
+
+    part: the modifier, as the spec has it. path: where. what: `replaced`, `added`, `removed`, `inserted before`, … or
+    the name of an option that was set; `already` for what was so before. before, after: as text.
+    added, removed: numbers of parameters. flops: what a forward of one sample needs more (or less) at the path, two for
+    each multiply and add, as torch counts them; None if unknown.
+    live: whether a forward of the model reaches the place; None if unknown.
+    aliases: the other paths of a shared module.
+    """
+
+    part: str
+    path: str
+    what: str
+    before: str = ""
+    after: str = ""
+    added: int = 0
+    removed: int = 0
+    live: bool | None = None
+    aliases: tuple[str, ...] = ()
+    flops: int | None = None
+
+    def __str__(self) -> str:
+        return row([self.path], self.words + counted(self.added, self.removed, self.flops)).text
+
+    @property
+    def words(self) -> str:
+        """What was done, without the place and the counts."""
+        arrow = f"{self.before} → {self.after}" if self.before and self.after else self.before or self.after
+        return f"{self.what} {arrow}" + (", not reached by a forward" if self.live is False else "")
+
+
+class Changes(tuple[Change, ...]):
+    """What was done to a model, in order; false when nothing was. Prints as a tree; what repeats is one row."""
+
+    __slots__ = ()
+
+    def tree(self) -> Branch:
+        """One branch for each modifier, with a row for each thing that it did."""
+        parts = ((part, fold(done, lambda c: c.words)) for part, done in groupby(self, lambda c: c.part))
+        return Branch(under=tuple(Branch(part, "bold", capped([*map(_row, groups)])) for part, groups in parts))
+
+    def __str__(self) -> str:
+        return as_text(self.tree()) or "no changes"
+
+    def __rich__(self) -> Tree:
+        return as_rich(self.tree() if self else Branch("no changes"))
+
+    def _repr_html_(self) -> str:
+        return as_html(self.tree() if self else Branch("no changes"))
+
+
+def _row(changes: list[Change]) -> Branch:
+    """The same thing in one or more places, with the counts of all of them together."""
+    first, flops = changes[0], [change.flops for change in changes]
+    total = None if None in flops else sum(filter(None, flops))
+    counts = counted(sum(c.added for c in changes), sum(c.removed for c in changes), total)
+    return row([change.path for change in changes], first.words + counts, _style(first.what))
+
+
+def _style(what: str) -> str:
+    if what in ("already", "removed", "no longer", "hook removed"):
+        return "dim" if what == "already" else "red"
+    return "green" if what.startswith(("added", "inserted", "became", "hook")) else "yellow"
+
+
+@dataclass(frozen=True)
+class Info:
+    """Where a model came from. `obstacle` says why it can't be rebuilt from its spec, if it can't.
+
+    `recipe` is how its arch is built where the name points outside (`local-dir:…`), so that nothing there is opened
+    again. `outline` is that of its modules and weights when the zoo last had it in hand: another one says that someone
+    else edited it.
+    """
+
+    spec: Spec
+    sites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    width: int | None = None
+    changes: tuple[Change, ...] = ()
+    obstacle: str = ""
+    outline: str = ""
+    recipe: str | None = None
+
+
+def info_of(model: Any) -> Info | None:
+    """What the zoo knows of a model; None for one that it never touched. Looks inside wrappers."""
+    inner = unwrapped(model)
+    found = vars(inner).get(KEY) if hasattr(inner, "__dict__") else None
+    return found if isinstance(found, Info) else None
+
+
+def attach(model: nn.Module, info: Info) -> None:
+    """Make this what the model says of itself."""
+    vars(model)[KEY] = info
+
+
+def outline_of(model: nn.Module) -> str:
+    """A digest of the classes of all modules, and of the names and shapes of all weights that have a shape by now."""
+    lines = []
+    for path, module in model.named_modules(remove_duplicate=False):
+        lines.append(f"{path}: {class_name(type(module))}")
+        lines += [
+            f"{path}.{name}{list(tensor.shape)}"
+            for name, tensor in [*module._parameters.items(), *module._buffers.items()]
+            if tensor is not None
+            and not hasattr(tensor, "materialize")
+            and name not in module._non_persistent_buffers_set
+        ]
+    return sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def sealed(model: nn.Module) -> nn.Module:
+    """The model, with its outline written down."""
+    if info := info_of(model):
+        attach(model, replace(info, outline=outline_of(model)))
+    return model
+
+
+# What timm, torchvision and transformers call their classifiers, and most people theirs.
+_HEADS = ("head", "heads", "fc", "classifier")
+
+
+def sites_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:
+    """The sites that the model's arch names: site to paths.
+
+    A model that no arch of the zoo made has a `head` where just one of its children is called so, or `fc` or
+    `classifier`.
+    """
+    info = info_of(model)
+    if info and not info.spec.arch.name.startswith("?"):
+        return info.sites
+    named = [name for name, _ in model.named_children() if name in _HEADS]
+    return {"head": (named[0],)} if len(named) == 1 else {}
+
+
+def width_of(model: nn.Module) -> int | None:
+    """The number of pooled features that arrive at the head, if the model's arch says so."""
+    info = info_of(model)
+    return info.width if info else None
+
+
+def changes_of(model: nn.Module) -> Changes:
+    """What each modifier did to a model, as it was written down; `zoo.changes` adds what it costs."""
+    info = info_of(model)
+    return Changes(info.changes if info else ())

@@ -1,0 +1,139 @@
+"""Finding places in a model: what `at=` means. The one place that decides what a selector matches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from ..messages.errors import NoEffectError, OptionError
+from .provenance import sites_of
+from .wrappers import held_by
+
+if TYPE_CHECKING:
+    from torch import nn
+
+M = TypeVar("M", bound="nn.Module")
+Kind = type | tuple[type, ...] | Callable[[Any], bool]
+
+
+def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every path of every module, the second names of shared ones too, which torch's own walk hides by default."""
+    yield from model.named_modules(remove_duplicate=False)
+
+
+@overload
+def select(model: nn.Module, where: str | Sequence[str], kind: type[M]) -> dict[str, M]: ...
+@overload
+def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None = None) -> dict[str, nn.Module]: ...
+def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None = None) -> Any:
+    """The sites that a selector names, as an ordered mapping of path to module, each module once.
+
+    where: a site that the arch names (`head`), a glob over whole paths where `*` crosses dots (`layer4*.act2`), or a
+        class name (`Linear`, subclasses count), in this order; or a list of these. `!` in front excludes, and what
+        lies inside an excluded place too.
+    kind: classes, or a test of a module. A container then means its contents of this kind.
+
+    Raises NoEffectError for a term that matches nothing, and for exclusions that leave nothing.
+    """
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"select takes a live model, not {model!r}; zoo.create makes one from a spec")
+    terms = _terms(where)
+    everything = dict(places(model))
+    if not terms:
+        raise OptionError("at=[] names no place; write one, as in at=head, or leave it out")
+    wanted = _test_of(kind)
+    included: dict[str, None] = {}
+    excluded: set[str] = set()
+    for term in terms:
+        paths = _matches(model, everything, term.removeprefix("!"))
+        if term.startswith("!"):
+            excluded.update(paths)
+            continue
+        if wanted is not None:
+            inside = [path for path in _within(everything, paths) if wanted(everything[path])]
+            if paths and not inside and any(map(wanted, everything.values())):
+                met = everything[paths[0]]
+                raise NoEffectError(
+                    f"at={term} matches '{paths[0]}' ({type(met).__name__}), which holds nothing to change"
+                )
+            paths = inside
+        included.update(dict.fromkeys(paths))
+    if all(term.startswith("!") for term in terms):
+        included = {path: None for path, module in everything.items() if wanted is None or wanted(module)}
+    hidden = set(_within(everything, excluded))
+    found: dict[str, nn.Module] = {}
+    seen = {id(everything[path]) for path in hidden}  # under none of its names: an edit changes a module in all places
+    for path, module in everything.items():  # in the model's own order, whatever the order of the terms
+        if path in included and id(module) not in seen:
+            seen.add(id(module))
+            found[path] = module
+    if included and not found:
+        shown = f"[{', '.join(terms)}]" if len(terms) > 1 else terms[0]
+        raise NoEffectError(f"the exclusions leave nothing of at={shown}; exclude less")
+    return found
+
+
+def _terms(where: Any) -> list[str]:
+    """The terms of a selector, checked; a class is what people try first."""
+    terms: list[Any] = [where] if isinstance(where, (str, type)) or not isinstance(where, Iterable) else list(where)
+    for term in terms:
+        if not isinstance(term, str):
+            said = f"'{term.__name__}'" if isinstance(term, type) else "'head', 'layer4*' or 'Linear'"
+            raise OptionError(f"a selector is a text or a list of texts, not {term!r}; write {said}")
+    return terms
+
+
+def _test_of(kind: Any) -> Callable[[Any], bool] | None:
+    """What `kind` asks of a module."""
+    from torch import nn
+
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if all(isinstance(one, (type, UnionType)) for one in kinds):
+        return lambda module: isinstance(module, kinds)
+    if kind is None or (callable(kind) and not isinstance(kind, nn.Module)):
+        return kind
+    raise OptionError(
+        f"kind is a class, several as a tuple, or a test of a module, such as nn.Conv2d, not {kind!r}; "
+        "the name of a class goes in front, as in zoo.select(model, 'Conv2d')"
+    )
+
+
+def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -> list[str]:
+    """The paths that one term names: site before path before class."""
+    sites, inside = sites_of(model), held_by(model)
+    if term in sites:
+        if found := [path for path in sites[term] if path in everything]:
+            return found
+        if inside:
+            raise _in_a_wrapper(model, term, inside)
+        met = ", ".join(map(repr, sites[term]))
+        why = "a number that its forward reads, and no module" if ":" in met else "which isn't there any more"
+        raise NoEffectError(f"at={term} is {met} in this {type(model).__name__}, {why}")
+    if paths := [path for path in everything if fnmatchcase(path, term)]:
+        return paths
+    if paths := [p for p, m in everything.items() if any(c.__name__ == term for c in type(m).__mro__[:-2])]:
+        return paths
+    if inside:
+        raise _in_a_wrapper(model, term, inside)
+    named = ", ".join(sites) or "none"
+    some = ", ".join(repr(path) for path in list(everything)[1:7])
+    raise NoEffectError(f"at={term} matches nothing in this {type(model).__name__}; sites: {named}; paths: {some} …")
+
+
+def _in_a_wrapper(model: nn.Module, term: str, inside: str) -> NoEffectError:
+    kind = type(model).__name__
+    return NoEffectError(
+        f"at={term}: this {kind} is a wrapper, and places are named in what it holds; select in model.{inside}"
+    )
+
+
+def _within(everything: Mapping[str, nn.Module], roots: Sequence[str] | set[str]) -> list[str]:
+    """The paths at or below any of these."""
+    if "" in roots:
+        return list(everything)
+    tops, starts = set(roots), tuple(f"{root}." for root in roots)
+    return [path for path in everything if path in tops or path.startswith(starts)] if tops else []

@@ -1,0 +1,1 @@
+"""What a forward would do, without doing it."""

@@ -1,0 +1,128 @@
+"""Sizes that don't fit, told in terms of the model: where, what arrived, what was wanted, what would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..messages.errors import ShapeError
+from ..surgery.mixins import parts_of
+from ..transaction.detect import Snapshot
+from .skeleton import stand_in
+
+# For the layers that fix a size: the attribute that holds it, and the dimension of the input that must match.
+_FIXED: tuple[tuple[type, str, int], ...] = (
+    (nn.Linear, "in_features", -1),
+    (nn.Bilinear, "in1_features", -1),
+    (nn.modules.conv._ConvNd, "in_channels", 1),
+    (nn.modules.batchnorm._BatchNorm, "num_features", 1),
+    (nn.GroupNorm, "num_channels", 1),
+    (nn.RNNBase, "input_size", -1),
+    (nn.MultiheadAttention, "embed_dim", -1),
+    (nn.PReLU, "num_parameters", 1),
+)
+
+
+_TOGETHER = "; edits that only fit together go into one call, joined by '+'"
+
+
+def misfit(
+    start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str, several: bool = False
+) -> ShapeError | None:
+    """Why a forward of an edited live model fails, if one of the model before the edit doesn't.
+
+    what: the edit, as text; several: whether it's more than one, joined by '+'.
+    The model is as it is at the end. A copy without memory runs, so that neither buffers nor users' hooks notice.
+    """
+    try:
+        run_through(_on_meta(end.root), arguments, what)
+    except ShapeError as error:
+        try:
+            run_through(_on_meta(start.restore()), arguments, what)
+        except Exception:
+            return None  # nothing is known of a model that its arch's sample doesn't fit
+        else:
+            return ShapeError(f"{error}{'' if several else _TOGETHER}")
+        finally:
+            end.restore()
+    except Exception:
+        return None  # one that can't be copied
+    return None
+
+
+def _on_meta(model: nn.Module) -> nn.Module:
+    """In float32, as the arch's sample is."""
+    return stand_in(model, meta=True).float()
+
+
+def run_through(model: nn.Module, arguments: tuple[Any, ...], what: str) -> None:
+    """Run one forward in eval mode; ShapeError if it fails where the bare arch's didn't."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(*arguments)
+    except Exception as error:
+        if isinstance(error, NotImplementedError) or "meta tensor" in str(error):
+            return  # it computes with values, which says nothing of sizes
+        raise explained(model, error, f"{what}: ") from error
+
+
+def explained(model: nn.Module, error: Exception, lead: str = "", causes: bool = False) -> ShapeError:
+    """What a failed forward says about sizes: the innermost module that was running, what arrived and what it wants.
+
+    causes: add what it usually is when a model meets an input, rather than an edit.
+    """
+    paths = {id(module): path for path, module in model.named_modules()}
+    place, module, arrived = "", model, []
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        values = trace.tb_frame.f_locals
+        running = values.get("self")
+        if isinstance(running, nn.Module) and id(running) in paths and trace.tb_frame.f_code.co_name == "forward":
+            place, module = paths[id(running)], running
+            arrived = [v for v in [*values.values(), *_inside(values.get("args"))] if isinstance(v, Tensor)]
+        trace = trace.tb_next
+    name = f"'{place}' ({type(module).__name__})" if place else f"the model itself ({type(module).__name__})"
+    shapes = ", ".join(str(list(tensor.shape)) for tensor in arrived[:2])
+    if isinstance(module, nn.modules.conv._ConvNd) and arrived and arrived[0].ndim != len(module.kernel_size) + 2:
+        dims, why = len(module.kernel_size) + 2, _USUAL if causes else ""
+        return ShapeError(f"{lead}{name} wants {dims} dimensions, the batch first, but {shapes} arrives{why}")
+    for attribute, wants, got in _sizes(module, arrived[0]) if arrived and arrived[0].ndim > 1 else ():
+        if wants != got:
+            fits = f"a {type(module).__name__} with {attribute}={got} would fit{_USUAL if causes else ''}"
+            cure = _cause(module, wants, arrived[0]) or (fits if got else "nothing fits a size of 0")
+            return ShapeError(f"{lead}{name} wants {attribute}={wants}, but {got} arrive ({shapes}); {cure}")
+    reason = str(error).split("\n")[0] or type(error).__name__
+    came = f", where {shapes} arrived" if shapes else ""
+    return ShapeError(f"{lead}a forward fails at {name}{came}: {reason}{_USUAL if causes else ''}")
+
+
+_USUAL = "\n  usual causes: an input of another size or other channels than the model was built for, a missing Flatten"
+
+
+def _cause(module: nn.Module, wants: int, arrived: Tensor) -> str:
+    """The cause, where the sizes themselves give it away."""
+    inner = arrived.shape[1:]
+    if isinstance(module, nn.Linear) and len(inner) > 1 and inner.numel() == wants:
+        return f"a Flatten in front is missing: {' × '.join(map(str, inner))} = {wants}"
+    if isinstance(module, nn.modules.conv._ConvNd) and len(inner) > 1 and inner[-1] == wants:
+        return f"the channels stand last in {list(arrived.shape)}; torch wants them behind the batch"
+    return ""
+
+
+def _sizes(module: nn.Module, arrived: Tensor) -> Iterator[tuple[str, Any, Any]]:
+    """The sizes that a layer fixes: the attribute, what it wants, and what arrived."""
+    if parts_of(type(module))[0] in (nn.LayerNorm, nn.RMSNorm):  # a subclass may norm over other dimensions
+        wants = list(module.normalized_shape)  # type: ignore[arg-type]
+        yield "normalized_shape", wants, list(arrived.shape[-len(wants) :])
+    for kind, attribute, dim in _FIXED:
+        if isinstance(module, kind):
+            yield attribute, getattr(module, attribute), arrived.shape[dim]
+
+
+def _inside(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else ()

@@ -1,0 +1,189 @@
+"""Applying one modifier, under guard: what it did is recorded, what it promised is checked, what failed is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
+from ..registry.declare import Modifier
+from ..registry.options import Bound, Option, called, options_of, takes_where
+from ..registry.registry import Registry, at_work
+from ..surgery.guards import named
+from ..surgery.provenance import Change, Info, attach, info_of
+from ..trace.blueprint import Trace, is_live, with_trace
+from .detect import Snapshot, brief, compare
+from .promises import broken_promise
+from .write_log import Writes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..spec.spec import Spec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One modifier of a spec with its options bound.
+
+    place: which part of which spec it is; registry: where the modifier came from; writes: where its writes into the
+    model's tensors are noted.
+    """
+
+    modifier: Modifier
+    bound: Bound
+    owner: str
+    place: str
+    registry: Registry | None = None
+    writes: Writes | None = None
+
+
+def apply_steps(
+    model: nn.Module, steps: Sequence[Step], spec: Spec, trace: Trace | None, start: Snapshot | None = None
+) -> nn.Module:
+    """Apply modifiers left to right and write down what they did. If one raises, the model is as it was."""
+    start = before = start or Snapshot(model)
+    old = info_of(model)
+    done: list[Change] = []
+    try:
+        for step in steps:
+            brought = {c.path for c in (*(old.changes if old else ()), *done) if c.what == "replaced"}
+            before, made = _apply(before, replace(step, writes=start.writes), trace, brought)
+            done += made
+    except BaseException:
+        start.restore()
+        raise
+    info = old or Info(spec)
+    attach(before.root, replace(info, spec=spec, changes=info.changes + tuple(done)))
+    return before.root
+
+
+def _apply(before: Snapshot, step: Step, trace: Trace | None, brought: set[str]) -> tuple[Snapshot, list[Change]]:
+    try:
+        with _told(step):
+            return _guarded(before, step, trace, brought)
+    except ZooError as error:
+        raise located(error, step.place) from error.__cause__
+
+
+@contextmanager
+def _told(step: Step) -> Iterator[None]:
+    """Any other exception becomes a PluginError that says whose modifier raised it."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"modifier '{step.modifier.name}' of {step.owner} raised {type(error).__name__}: {error}"
+        raise PluginError(what) from error
+
+
+def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str]) -> tuple[Snapshot, list[Change]]:
+    name, model = step.modifier.name, before.root
+    part = str(step.bound.call)
+    result = with_trace(trace, lambda: _call(step, model))
+    if not isinstance(result, nn.Module):
+        raise PluginError(f"modifier '{name}' returned {type(result).__name__}; it must return the model")
+    if result is not model and (info := info_of(model)) and info_of(result) is None:
+        attach(result, info)
+    after = _after(before, result)
+    if problem := broken_promise(before, after, name):
+        raise problem
+    found = compare(before, after, part)
+    if not found:
+        found = _already(step, before, part, trace)
+    if trace:
+        brought = brought | (before.paths.keys() - trace.notes.reads.keys())
+    found = [replace(change, live=is_live(change, trace, brought)) for change in found]
+    if all(change.live is False for change in found):
+        sites = ", ".join(named(change.path) for change in found[:3])
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise NotApplicableError(f"{name} would change {sites}{more}, which no forward of the model reaches")
+    return after, found
+
+
+def _call(step: Step, model: nn.Module) -> Any:
+    try:
+        # Around the modifier alone, since while they are noted each view of a tensor takes a hundred microseconds.
+        with at_work(step.registry), step.writes or nullcontext():
+            return called(step.modifier.apply, step.bound.values, model)
+    except NoEffectError as error:
+        if _wrote_selector(step):
+            raise
+        # The user wrote no selector, so the model is to blame and not his words.
+        lone = next((o.default for o in _selectors(step) if isinstance(o.default, str)), "")
+        named = f"this {type(model).__name__} names no '{lone}'" if lone.isidentifier() else str(error)
+        raise NotApplicableError(f"{named}; say where, as in {step.modifier.name}(..., at=...)") from None
+
+
+def _selectors(step: Step) -> list[Option]:
+    return [option for option in options_of(step.modifier.apply, 1) if takes_where(option)]
+
+
+def _wrote_selector(step: Step) -> bool:
+    return any(option.name in step.bound.written for option in _selectors(step))
+
+
+def _after(before: Snapshot, model: nn.Module) -> Snapshot:
+    """The model afterwards. What came new is in the mode of what it came to, whoever put it there."""
+    for path, module in model.named_modules():
+        if id(module) in before.states:
+            continue
+        if path in before.paths:
+            module.training = before.state(path).training
+        else:
+            module.training = model.get_submodule(path.rpartition(".")[0]).training
+    return Snapshot(model)
+
+
+def _already(step: Step, before: Snapshot, part: str, trace: Trace | None) -> list[Change]:
+    """The modifier changed nothing. It may have set what was so before: then that is no error, so that sweeps run.
+
+    To tell that from one that found nothing to do, it runs once more, on the model that it left as it was, while each
+    attribute that it sets is noted.
+    """
+    notes: dict[tuple[str, str], Any] = {}
+    plain = nn.Module.__setattr__
+
+    def noting(self: nn.Module, name: str, value: Any) -> None:
+        state = before.states.get(id(self))
+        if state and name != "training" and not name.startswith("_") and hasattr(self, name):
+            notes[before.first[id(self)], name] = value
+        plain(self, name, value)
+
+    with mock.patch.object(nn.Module, "__setattr__", noting), _NotingGrad(before, notes):
+        with_trace(trace, lambda: _call(step, before.root))
+    if not notes:
+        kind = NoEffectError if _wrote_selector(step) else NotApplicableError
+        raise kind(
+            f"{step.modifier.name} changed nothing: it found nothing to work on in this {type(before.root).__name__}"
+        )
+    return [_unchanged(part, path, name, value) for (path, name), value in notes.items()]
+
+
+class _NotingGrad(TorchFunctionMode):
+    """Notes `parameter.requires_grad = True` and `requires_grad_()`, which pass by the modules."""
+
+    def __init__(self, before: Snapshot, notes: dict[tuple[str, str], Any]) -> None:
+        super().__init__()
+        self.names = {id(state.tensor): name for name, state in before.tensors.items()}
+        self.notes = notes
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        sets = func in (torch.Tensor.requires_grad_, torch.Tensor.requires_grad.__set__)  # type: ignore[attr-defined]
+        if sets and id(args[0]) in self.names:
+            self.notes[self.names[id(args[0])], "requires_grad"] = args[0].requires_grad
+        return func(*args, **(kwargs or {}))
+
+
+def _unchanged(part: str, path: str, name: str, value: Any) -> Change:
+    if isinstance(value, nn.Module):
+        return Change(part, f"{path}.{name}".lstrip("."), "already", brief(value), brief(value))
+    return Change(part, path, "already", f"{name}={value!r}", f"{name}={value!r}")
