@@ -24,7 +24,7 @@ from torch import nn
 
 import zoo
 from zoo.cli.main import main
-from zoo.factory.skip_init import Uninitialised
+from zoo.factory.skip_init import SkipInit
 
 FILES = Path(__file__).parent / "files"
 QUICK = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_nfnet")
@@ -392,7 +392,7 @@ def test_a_modifier_that_reads_or_draws_weights_is_given_some(path: Path) -> Non
 @pytest.mark.parametrize("name", ["test_vit", "test_efficientnet", "test_convnext", "resnet10t"])
 def test_what_is_built_without_drawing_draws_nothing_and_has_its_buffers(name: str) -> None:
     state = torch.get_rng_state()
-    with Uninitialised():
+    with SkipInit():
         model = timm.create_model(name)
         nn.init.trunc_normal_(next(model.parameters()))
     assert torch.equal(torch.get_rng_state(), state)
@@ -400,7 +400,7 @@ def test_what_is_built_without_drawing_draws_nothing_and_has_its_buffers(name: s
     assert not torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(buffer, drawn[path]) for path, buffer in model.named_buffers())
     plain = torch.ones(3).mul_(2)  # only parameters are left alone
-    with Uninitialised():
+    with SkipInit():
         assert torch.equal(plain.add_(1), torch.full((3,), 3.0))
 
 

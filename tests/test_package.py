@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,72 +20,23 @@ import zoo
 ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "zoo"
 
-# The layers of the engine: each module imports only from those that stand before it, also inside its functions.
-ORDER = [
-    "errors",
-    "loader",
-    "values",
-    "grammar",
-    "spec",
-    "braces",
-    "declare",
-    "hookspecs",
-    "names",
-    "collecting",
-    "layers",
-    "options",
-    "registry",
-    "trees",
-    "wrappers",
-    "mixins",
-    "info",
-    "walker",
-    "fitting",
-    "refusing",
-    "edits",
-    "writes",
-    "states",
-    "record",
-    "promises",
-    "blueprint",
-    "telling",
-    "standins",
-    "shapes",
-    "flops",
-    "apply",
-    "optimizers",
-    "headers",
-    "storing",
-    "mapping",
-    "packing",
-    "manifest",
-    "carrying",
-    "planning",
-    "factory",
-    "accounts",
-    "uninitialised",
-    "rebuilding",
-    "portrait",
-    "filling",
-    "resuming",
-    "checkpoint",
-    "comparing",
-    "differences",
-    "tables",
-    "summaries",
-    "grouping",
-    "commands",
-    "scaffold",
-    "listing",
-    "converting",
-    "cli_files",
-    "testing",
-    "cli",
+# The rooms of the engine, storey by storey: what is in a room imports from its own and from lower storeys, also inside
+# its functions, and never from a room beside it.
+STOREYS = [
+    ("messages",),
+    ("spec",),
+    ("registry", "surgery"),
+    ("files", "trace"),
+    ("transaction",),
+    ("factory",),
+    ("checkpoint", "optim"),
+    ("report",),
+    ("testing", "cli", "_earlier"),
 ]
 FORBIDDEN = {"plugins", "timm", "torchvision", "zoo_archs", "zoo_modifiers"}
 PACKAGES = {"zoo", "zoo_archs", "zoo_modifiers"}
 FILES = sorted(path for path in ENGINE.rglob("*.py") if path != ENGINE / "__init__.py")
-MODULES = sorted({path.relative_to(ENGINE).parts[0].removesuffix(".py") for path in FILES})  # a package is one
+ROOMS = sorted({path.relative_to(ENGINE).parts[0].removesuffix(".py") for path in FILES})
 NAMES = [path.relative_to(ENGINE).as_posix() for path in FILES]
 
 
@@ -121,23 +73,51 @@ def test_the_engine_imports_no_plugin_and_no_library_of_models(file: str) -> Non
     assert not tops & FORBIDDEN
 
 
-def test_every_module_of_the_engine_has_a_layer() -> None:
-    assert sorted(ORDER) == MODULES
+def test_every_room_of_the_engine_has_a_storey() -> None:
+    assert sorted(room for storey in STOREYS for room in storey) == ROOMS
+
+
+def imported_files(path: Path, root: Path, tops: set[str]) -> Iterator[Path]:
+    """The files below `root` that a file imports from, by a relative import or under one of the names `tops`."""
+    package = path.relative_to(root).parts[:-1]
+    for level, name in imports(path):
+        if level:
+            parts = [*package[: len(package) - level + 1], *name.split(".")]
+        elif name.partition(".")[0] in tops:
+            parts = name.split(".")
+        else:
+            continue
+        place = root.joinpath(*parts)
+        yield from (p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file())
 
 
 @pytest.mark.parametrize("file", NAMES)
-def test_modules_import_only_from_the_layers_below(file: str) -> None:
-    module, depth = file.partition("/")[0].removesuffix(".py"), file.count("/") + 1
-    found = list(imports(ENGINE / file))
-    own = {name.partition(".")[0] for level, name in found if level == depth}
-    assert own <= set(ORDER[: ORDER.index(module)])
-    whole = {name for level, name in found if level == 0 and name.partition(".")[0] == "zoo"}
-    assert whole <= ({"zoo"} if module == "cli" else set()), "inside the engine, imports are relative"
+def test_rooms_import_only_from_lower_storeys(file: str) -> None:
+    room = Path(file).parts[0].removesuffix(".py")
+    floor = next(n for n, storey in enumerate(STOREYS) if room in storey)
+    below = {room}.union(*STOREYS[:floor])
+    found = {p.relative_to(ENGINE).parts[0].removesuffix(".py") for p in imported_files(ENGINE / file, ROOT, {"zoo"})}
+    assert found - {"__init__"} <= below
+    whole = {name for level, name in imports(ENGINE / file) if level == 0 and name.partition(".")[0] == "zoo"}
+    assert room == "_earlier" or whole <= ({"zoo"} if room == "cli" else set()), (
+        "inside the engine, imports are relative"
+    )
 
 
-def test_no_module_bears_a_public_name() -> None:
+@pytest.mark.parametrize("package", ["zoo", *sorted(PACKAGES - {"zoo"})])
+def test_no_files_import_each_other_in_a_circle(package: str) -> None:
+    root = ROOT if package == "zoo" else ROOT / "plugins"
+    files = [f for f in (root / package).rglob("*.py") if f.name != "__init__.py"]
+    graph = {f: {g for g in imported_files(f, root, {package}) if g.name != "__init__.py"} for f in files}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" → ".join(path.relative_to(root).as_posix() for path in error.args[1]))
+
+
+def test_no_room_bears_a_public_name() -> None:
     """Importing `zoo.replace` would put the module in the place of the function."""
-    assert set(MODULES) & set(zoo.__all__) == zoo._MODULES == {"testing"}  # which is meant
+    assert set(ROOMS) & set(zoo.__all__) == zoo._MODULES == {"testing"}  # which is meant
 
 
 def test_type_checkers_see_what_the_table_of_homes_says() -> None:
@@ -236,7 +216,12 @@ def test_the_wheel_holds_every_source_file(wheel: zipfile.ZipFile) -> None:
     }
     own = [p for package in PACKAGES for p in (ROOT / "plugins" / package).rglob("*.py")]
     here |= {p.relative_to(ROOT / "plugins").as_posix() for p in own}
-    assert {"zoo/py.typed", "zoo/grammar.lark", "zoo/templates/pyproject.toml.tmpl", "zoo_modifiers/act.py"} <= here
+    assert {
+        "zoo/py.typed",
+        "zoo/spec/grammar.lark",
+        "zoo/cli/templates/pyproject.toml.tmpl",
+        "zoo_modifiers/act.py",
+    } <= here
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} >= here
 
 

@@ -71,7 +71,10 @@ if TYPE_CHECKING:
     from .surgery.provenance import sites_of as sites_of
     from .surgery.provenance import width_of as width_of
     from .surgery.select import select as select
-    from .trace.blueprint import functions_of as functions_of
+    from .trace.trace import functions_of as functions_of
+
+# Pickles of earlier versions name modules by where they stood then, such as `zoo.info`.
+__path__ += [f"{path}/_earlier" for path in __path__]
 
 _HOMES = {
     "report.changes": "changes",
@@ -84,7 +87,7 @@ _HOMES = {
     "surgery.edits": "add become insert_after insert_before remove replace unbecome",
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",
-    "trace.blueprint": "functions_of",
+    "trace.trace": "functions_of",
     "spec.braces": "expand",
     "factory.factory": "create modify spec_of",
     "surgery.placement": "walks",

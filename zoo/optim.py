@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from .factory.factory import arch_of
+from .factory.builder import arch_of
 from .messages.errors import NoEffectError, NotApplicableError, OptionError
 from .registry.registry import Registry
 from .surgery.select import places, select

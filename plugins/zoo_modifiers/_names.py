@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# timm's other names of activations.
+_ALIASES = {"swish": "silu", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish"}
+
+
+def canonical(name: str) -> str:
+    """The first of timm's names for an activation."""
+    return _ALIASES.get(name, name)
+
+
 def place_of(path: str) -> str:
     """A place in words."""
     return f"'{path}'" if path else "the model itself"

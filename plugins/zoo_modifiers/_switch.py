@@ -9,8 +9,8 @@ from torch import nn
 
 import zoo
 
+from ._names import canonical
 from ._recall import Chooses, calling, nobody_chose
-from .act import canonical
 
 
 class Switch(Chooses):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import zoo
 
-from ._names import Canonical
+from ._names import Canonical, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,14 +27,6 @@ _GATES = {"Sigmoid", "Hardsigmoid", "HardSigmoid", "HardSigmoidMe", "LogSigmoid"
 _FUNCTIONS = {"relu", "relu_", "relu6", "silu", "gelu", "mish", "elu", "leaky_relu", "hardswish", "selu", "celu"}
 # Norms whose formula holds the activation.
 _WITHIN_NORM = ("EvoNorm2dB0", "EvoNorm2dB1", "EvoNorm2dB2", "EvoNorm2dS0", "FilterResponseNormTlu2d")
-# timm's other names.
-_ALIASES = {"swish": "silu", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish"}
-
-
-def canonical(name: str) -> str:
-    """The first of timm's names for an activation."""
-    return _ALIASES.get(name, name)
-
 
 Name = Annotated[str, Canonical(canonical)]
 

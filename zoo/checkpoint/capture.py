@@ -17,13 +17,13 @@ from ..files.tensors import NAMES
 from ..messages.errors import CheckpointError
 from ..registry.declare import Arch
 from ..registry.entry_points import OWN, Plugin, normalise
+from ..registry.options import whole
 from ..registry.owners import Owned
 from ..registry.registry import Registry
 from ..registry.resolve import Plan, plan_of
 from ..surgery.mixins import parts_of
 from ..surgery.provenance import Info, info_of
 from ..surgery.select import places
-from .rebuild import whole
 
 Slot = tuple[nn.Module, str]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 
-from ..factory.telling import tell
+from ..factory.builder import tell
 from ..files.atomic import store
 from ..files.header import FILE, path_of, quoted
 from ..files.manifest import KEY, Manifest, manifest_in, other_versions, read

@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from ..factory.factory import trace_of
-from ..factory.skip_init import Uninitialised
+from ..factory.builder import apply_plan, build_arch
+from ..factory.rehearsal import trace_of
+from ..factory.skip_init import SkipInit
 from ..files.header import quoted
 from ..files.manifest import Manifest, Owner, check_parts, installable, spec_of_parts, version_of
 from ..messages.errors import CheckpointError, OptionError, UnknownNameError, ZooError, printable
 from ..registry.declare import Arch
-from ..registry.options import called, from_keywords, options_of
+from ..registry.options import from_keywords
 from ..registry.owners import Owned
 from ..registry.registry import Registry
-from ..registry.resolve import Plan, archs_word, plan_of
+from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec
-from ..spec.values import Call, Value, from_python
+from ..spec.values import Call
 from ..surgery.provenance import Change, changes_of
-from ..trace.blueprint import introduce
-from ..transaction.apply import apply_steps
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-def whole(call: Call, function: Callable[..., Any], values: Mapping[str, Any], skip: int) -> Call:
-    """A call with every option in it, those at their default too, as far as a spec can hold them."""
-    row: list[tuple[str | None, Value]] = []
-    named, args = dict(values), []
-    for option in options_of(function, skip):
-        if option.many:
-            row = [(None, from_python(value)) for value in named.pop(option.name, ())]
-        elif not option.variadic and option.name not in values:
-            try:
-                args.append((option.name, from_python(option.default)))
-            except ZooError:
-                continue
-    kept = {key: value for key, value in call.args if key is not None} | dict(args)
-    kept |= {name: from_python(value) for name, value in named.items()}
-    return replace(call, args=(*row, *kept.items()))
 
 
 def plan_for(manifest: Manifest, registry: Registry, overrides: Mapping[str, Any]) -> Plan:
@@ -167,17 +149,12 @@ def rebuild(plan: Plan, registry: Registry, device: str, log: Iterable[Change] |
 
 def _build(plan: Plan, device: str, careful: Registry | None) -> nn.Module | None:
     """The variant; without a registry to trace with, its weights not drawn, or None where that shows in the model."""
-    mode = Uninitialised()
+    mode = SkipInit()
     with torch.device(device):
-        with archs_word(plan), nullcontext() if careful else mode:
-            model: nn.Module = called(plan.arch.build, plan.options)
+        model = build_arch(plan, {}, nullcontext() if careful else mode)
         if mode.strays(model):
             return None
-        introduce(plan.arch, model, plan.spec.base)
-        if plan.steps:
-            trace = trace_of(plan, careful) if careful else None
-            model = apply_steps(model, plan.steps, plan.spec, trace)
-    return model
+        return apply_plan(model, plan, trace_of(plan, careful) if careful and plan.steps else None)
 
 
 def _gist(log: Iterable[Change]) -> list[tuple[str, str, str]]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from ..messages.errors import PluginError, ZooError, printable
-from ..registry.declare import check_name
-from ..registry.entry_points import check_own_package, kept_quiet
+from ..messages.errors import ZooError, printable
+from ..registry.commands import plugin_commands
+from ..registry.entry_points import check_own_package
 from ..registry.owners import Owned, choose, claims_of, reached_as
 from ..registry.registry import Registry, default_registry
 
@@ -56,42 +56,6 @@ class Commands(click.Group):
     def _reached(self, name: str, owner: str, table: Table) -> str:
         """A name of the zoo's own can't be taken over."""
         return f"{owner}/{name}" if name in self.commands else reached_as(name, owner, table[name])
-
-
-def plugin_commands(registry: Registry) -> Table:
-    """The commands that plugins add, by name and owner. A plugin whose hook fails is marked, and has none."""
-    table: Table = {}
-    for plugin, hook in registry.asked("zoo_commands"):
-        try:
-            with kept_quiet():
-                found = _checked(hook.function())
-            for name in found:
-                if plugin.owner in table.get(name, {}):
-                    raise PluginError(f"{plugin.owner} declares the command '{name}' twice")
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            registry.mark_failed(plugin, error)
-            continue
-        registry.note(plugin, "commands", tuple(found))
-        for name, command in found.items():
-            table.setdefault(name, {})[plugin.owner] = Owned(plugin, command)
-    return table
-
-
-def _checked(result: Any) -> dict[str, click.Command]:
-    if not isinstance(result, Iterable) or isinstance(result, str):
-        raise PluginError(f"zoo_commands() returned {type(result).__name__}; expected a list of click's commands")
-    found: dict[str, click.Command] = {}
-    for command in result:
-        if not isinstance(command, click.Command):
-            raise PluginError(f"zoo_commands() returned {command!r}; expected what @click.command() makes")
-        check_name("command", command.name)
-        command.get_short_help_str()  # what `zoo --help` asks of it
-        if command.name in found:
-            raise PluginError(f"zoo_commands() has two commands '{command.name}'")
-        found[str(command.name)] = command
-    return found
 
 
 def installed() -> Registry:

@@ -10,29 +10,26 @@ import copy as copying
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..files.weights import Weights, carry
-from ..messages.errors import OptionError, PluginError, ZooError
-from ..registry.declare import RESERVED, Arch
-from ..registry.options import called
+from ..messages.errors import OptionError, ZooError
+from ..registry.declare import RESERVED
 from ..registry.registry import Registry, default_registry
-from ..registry.resolve import Plan, archs_word, known_plan, plan_of, sources_of, steps_of
+from ..registry.resolve import Plan, plan_of, sources_of, steps_of
 from ..spec.parser import read_mods
 from ..spec.spec import Spec, parse
 from ..spec.values import Call
 from ..surgery.mixins import parts_of
-from ..surgery.provenance import Changes, Info, changes_of, info_of, outline_of, sealed
+from ..surgery.provenance import Info, info_of, outline_of, sealed
 from ..surgery.wrappers import Outer, refuse_scripted, refuse_sharded, unwrapped
-from ..trace.blueprint import Blueprint, Trace, device_of, draw, introduce
-from ..trace.shape_errors import misfit, run_through
 from ..transaction.apply import apply_steps
 from ..transaction.detect import Snapshot
 from ..transaction.optimizers import Saved, as_list, follow, frozen, named
-from .telling import tell
+from .builder import build, known_plan, tell
+from .rehearsal import check_sizes, known_blueprint, rehearse
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,12 +88,8 @@ def twin_of(info: Info, registry: Registry) -> nn.Module:
 
 def _made(plan: Plan, registry: Registry, device: str | None, sources: Mapping[str, Any]) -> nn.Module:
     with registry.lock:
-        trace = _rehearse(plan, registry) if plan.steps else None
-        model = _build(plan, sources, device)
-        introduce(plan.arch, model, plan.spec.base, plan.obstacle)
-        if plan.steps:
-            model = apply_steps(model, plan.steps, plan.spec, trace)
-        return sealed(model)
+        trace = rehearse(plan, registry) if plan.steps else None
+        return sealed(build(plan, device, sources, trace))
 
 
 def _target(device: Any, dtype: Any) -> torch.device | None:
@@ -147,7 +140,7 @@ def modify(
     if group is not None and not optimizers:
         raise OptionError("group= says where an optimizer's new parameters go; give the optimizer too")
     with registry.lock:
-        blueprint = _known_blueprint(info, registry)
+        blueprint = known_blueprint(info, registry)
         target = copying.deepcopy(model) if copy else model
         outer = Outer(target if copy else given, target)
         known = info_of(target) is not None and info.outline == outline_of(target)
@@ -156,7 +149,7 @@ def modify(
         result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
         try:
             outer.check(result)
-            _check_sizes(start, result, blueprint, len(info.changes))
+            check_sizes(start, result, blueprint, len(info.changes))
             if optimizers:
                 follow(optimizers, old, named(result), group, cold)
         except BaseException:
@@ -179,99 +172,12 @@ def _parts(mods: Spec, known: Spec) -> tuple[Call, ...]:
     return mods.parts
 
 
-def _check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None, known: int) -> None:
-    """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
-    done = changes_of(result)[known:]
-    if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
-        parts = dict.fromkeys(change.part for change in done)
-        arguments = blueprint.arguments_for(result, done)
-        if error := misfit(start, Snapshot(result), arguments, "+".join(parts), len(parts) > 1):
-            raise error
-
-
-def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
-    """What the modifiers of a spec would do, found out on the arch's blueprint; raises what `create` would raise."""
-    registry = registry or default_registry()
-    plan = plan_of(parse(spec), registry)
-    with registry.lock:
-        blueprint = blueprint_of(plan, registry)
-        return _try_out(plan, blueprint)
-
-
-def arch_of(model: nn.Module, registry: Registry | None = None) -> Arch | None:
-    """The arch that a model was made of; None for a model of the user's own, and where the arch's plugin is gone."""
-    info = info_of(model)
-    if info is None or info.spec.arch.name.startswith("?"):
-        return None
-    try:
-        return known_plan(info, registry or default_registry(), info.spec.base).arch
-    except ZooError:
-        return None
-
-
 def spec_of(model: nn.Module) -> Spec:
     """The canonical spec of a model that the zoo made or modified; ZooError for any other."""
     info = info_of(model)
     if info is None:
         raise ZooError(f"the zoo neither made nor modified this {type(model).__name__}, so it has no spec")
     return info.spec
-
-
-def _build(plan: Plan, sources: Mapping[str, Any], device: str | None) -> nn.Module:
-    """The bare arch; without a device, wherever torch builds at the moment (`with torch.device("meta"):`)."""
-    with archs_word(plan, any(sources.values())), torch.device(device) if device else nullcontext():
-        return called(plan.arch.build, {**plan.options, **sources})  # type: ignore[no-any-return]
-
-
-def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
-    # What a spec can't say, it can't be remembered by, and what a prefix points at may change.
-    memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.memo
-    with archs_word(plan):
-        return draw(plan.arch, plan.spec.base, plan.options, memo)
-
-
-def trace_of(plan: Plan, registry: Registry) -> Trace | None:
-    """What a forward of a plan's bare arch touches, if one could be run."""
-    return blueprint_of(plan, registry).trace
-
-
-def _rehearse(plan: Plan, registry: Registry) -> Trace | None:
-    """Try the chain out before anything is built, once for each canonical spec."""
-    blueprint = blueprint_of(plan, registry)
-    if str(plan.spec) not in blueprint.checked:
-        try:
-            _try_out(plan, blueprint)
-        except PluginError as error:
-            # A modifier that computes with weights can't on meta; whether it works shows on the real model.
-            if error.__cause__ is None:
-                raise
-        blueprint.checked.add(str(plan.spec))
-    return blueprint.trace
-
-
-def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
-    """Apply the chain to the blueprint and take it back."""
-    start = Snapshot(blueprint.model)
-    try:
-        with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
-            made = apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace, start)
-            done = changes_of(made)
-            # Numbers and activations always fit; layers with weights may not.
-            if blueprint.trace and any(change.added or change.removed for change in done):
-                run_through(made, blueprint.arguments_for(made, done), str(plan.spec))
-            return done
-    finally:
-        start.restore()
-
-
-def _known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
-    """The blueprint of a live model's arch, if it can be had."""
-    if info.obstacle or info.spec.arch.name.startswith("?"):
-        return None
-    try:
-        return blueprint_of(known_plan(info, registry, info.spec.base), registry)
-    except ZooError:  # its plugin is gone: the model still is a model
-        return None
 
 
 def _base_name(model: nn.Module) -> str:

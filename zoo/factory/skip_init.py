@@ -24,7 +24,7 @@ _FILLS = frozenset(
 _COMPARISONS = frozenset(getattr(Tensor, name) for name in "lt gt le ge __lt__ __gt__ __le__ __ge__".split())
 
 
-class Uninitialised(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """While it is active, no Parameter is filled."""
 
     def __init__(self) -> None:

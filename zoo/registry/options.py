@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
 from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ..messages.errors import OptionError, PluginError, SpecError
+from ..messages.errors import OptionError, PluginError, SpecError, ZooError
 from ..spec.values import INT_LIMIT, Call, List, Value, format_value, from_python, is_name, layer_calls, sequences_as
 from .declare import RESERVED, Where
 from .layers import Layer, Template
@@ -283,3 +283,20 @@ def from_keywords(call: Call, options: Mapping[str, Any]) -> tuple[Call, dict[st
             rest[key] = value
     positional = tuple((k, v) for k, v in call.args if k is None)
     return Call(call.name, positional + tuple(args.values()), call.source), rest
+
+
+def whole(call: Call, function: Callable[..., Any], values: Mapping[str, Any], skip: int) -> Call:
+    """A call with every option in it, those at their default too, as far as a spec can hold them."""
+    row: list[tuple[str | None, Value]] = []
+    named, args = dict(values), []
+    for option in options_of(function, skip):
+        if option.many:
+            row = [(None, from_python(value)) for value in named.pop(option.name, ())]
+        elif not option.variadic and option.name not in values:
+            try:
+                args.append((option.name, from_python(option.default)))
+            except ZooError:
+                continue
+    kept = {key: value for key, value in call.args if key is not None} | dict(args)
+    kept |= {name: from_python(value) for name, value in named.items()}
+    return replace(call, args=(*row, *kept.items()))

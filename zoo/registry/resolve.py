@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, located, printable
+from ..messages.errors import OptionError, PluginError, ZooError, located
 from ..spec.spec import Spec
 from ..spec.values import Call
-from ..surgery.provenance import Info
-from ..trace.flops import needs_memory
-from ..transaction.apply import Step
-from .declare import Arch
-from .entry_points import told
-from .options import bind, check, from_keywords, no_option, options_of, signature
+from .declare import Arch, Modifier
+from .options import Bound, bind, check, from_keywords, no_option, options_of, signature
 from .owners import Owned
 from .registry import Registry
+
+
+@dataclass(frozen=True)
+class Step:
+    """One modifier of a spec with its options bound.
+
+    place: which part of which spec it is; registry: where the modifier came from.
+    """
+
+    modifier: Modifier
+    bound: Bound
+    owner: str
+    place: str
+    registry: Registry | None = None
 
 
 @dataclass(frozen=True)
@@ -59,13 +68,6 @@ def plan_of(
     canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
     obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
     return Plan(canonical, found.value, {**bound.values, **rest}, steps, obstacle, found.owner)
-
-
-def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:
-    """The plan of a live model's own spec, or of another one of its arch. Follows no prefix where there is a recipe."""
-    call = info.spec.arch
-    arch = None if info.recipe is None else registry.rebuilt(call.name, info.recipe)
-    return plan_of(spec or info.spec, registry, arch=arch)
 
 
 def _variant_plan(
@@ -117,30 +119,3 @@ def sources_of(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:
         if name not in takes and value:
             raise OptionError(f"{arch.name} takes no {name}: it has no published weights")
     return {name: value for name, value in weights.items() if name in takes}
-
-
-@contextmanager
-def archs_word(plan: Plan, fetched: bool = False) -> Iterator[None]:
-    """The arch's own word on what the spec says of it: an option that its signature hides, a place that isn't there.
-
-    fetched: weights are on the way too, and then anything but a wrong argument may be the fault of theirs.
-    """
-    try:
-        yield
-    except OptionError as error:  # of a layer in it
-        raise located(error, f"the arch of '{plan.spec}'") from error
-    except ZooError:
-        raise
-    except (Exception, SystemExit) as error:
-        argument = isinstance(error, TypeError) and "argument" in str(error)
-        call, said = plan.spec.arch, printable(told(error))
-        if isinstance(error, Exception) and (needs_memory(error) or (fetched and not argument)):
-            raise
-        if call.source is not None and not argument:
-            raise UnknownNameError(f"{call}: {said}") from error
-        if call.args or plan.obstacle:
-            text = printable(str(error)) if argument else said
-            raise OptionError(f"{call}: {text}; {signature(plan.arch.name, plan.arch.build)}") from error
-        if plan.owner == "zoo":
-            raise
-        raise PluginError(f"arch '{plan.arch.name}' of {plan.owner} raised {said}") from error

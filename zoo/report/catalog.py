@@ -70,7 +70,7 @@ def list_modifiers(*, registry: Registry | None = None) -> list[str]:
 
 def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
     """The plugins that were found, with status (`ok`, `failed`, `disabled`), reason, and what each contributes."""
-    from ..cli.group import plugin_commands  # here, since it takes click, and most programs have no use for it
+    from ..registry.commands import plugin_commands
 
     registry = registry or default_registry()
     plugin_commands(registry)
@@ -107,7 +107,7 @@ def _examples(reached: str, declared: Any) -> tuple[str, ...]:
 
 def _tried(arch: str, name: str, example: str, registry: Registry) -> Variant:
     """What an example would do, found out on the arch's blueprint."""
-    from ..factory.factory import preview
+    from ..factory.rehearsal import preview
 
     spec = f"{arch}+{example}"
     try:

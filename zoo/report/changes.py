@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..factory.factory import blueprint_of
+from ..factory.builder import known_plan
+from ..factory.rehearsal import blueprint_of
 from ..messages.errors import OptionError, ZooError
 from ..registry.registry import Registry, default_registry
-from ..registry.resolve import Plan, known_plan
+from ..registry.resolve import Plan
 from ..surgery.provenance import Change, Changes, Info, changes_of, info_of
-from ..surgery.select import places
 from ..surgery.wrappers import unwrapped
 from ..trace.blueprint import Blueprint, device_of, sample_input
-from ..trace.flops import flops_by_path
+from ..trace.flops import flops_by_path, own_flops
 from ..transaction.apply import apply_steps
 from ..transaction.detect import Snapshot
 
@@ -101,12 +101,3 @@ def _more(change: Change, before: _Count, after: _Count) -> int:
     """A module that stayed answers for itself; what came, went or was inserted, for all that is in it."""
     own = not change.what.startswith(("replaced", "added", "removed", "inserted"))
     return after[own].get(change.path, 0) - before[own].get(change.path, 0)
-
-
-def own_flops(model: nn.Module, total: Mapping[str, int]) -> dict[str, int]:
-    """What each module computes itself, less what its children do."""
-    found = {}
-    for path, module in places(model):
-        inside = {id(child): f"{path}.{name}".lstrip(".") for name, child in module.named_children()}
-        found[path] = total.get(path, 0) - sum(total.get(child, 0) for child in inside.values())
-    return found

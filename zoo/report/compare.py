@@ -14,9 +14,9 @@ from ..surgery.mixins import class_name, parts_of
 from ..surgery.placement import users, walks
 from ..surgery.provenance import KEY
 from ..surgery.select import places
+from ..trace.flops import own_flops
 from ..transaction.detect import brief
 from ..transaction.states import ModuleState, same
-from .changes import own_flops
 
 if TYPE_CHECKING:
     from torch import nn

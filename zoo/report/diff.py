@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..checkpoint.checkpoint import differs, load
+from ..factory.builder import known_plan
 from ..factory.factory import create, spec_of, twin_of
 from ..files.header import is_file
 from ..files.manifest import RESERVED, read
 from ..messages.errors import OptionError, ZooError
 from ..messages.render import Branch, as_html, as_rich, as_text, capped, counted, fold, row
 from ..registry.registry import Registry, default_registry
-from ..registry.resolve import known_plan
 from ..spec.spec import Spec
 from ..surgery.provenance import info_of
 from ..surgery.wrappers import unwrapped

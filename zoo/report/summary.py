@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from ..factory.factory import arch_of, create
+from ..factory.builder import arch_of
+from ..factory.factory import create
 from ..messages.errors import OptionError
 from ..registry.registry import Registry
 from ..spec.spec import Spec

@@ -7,7 +7,7 @@ meta, the stand-in borrows the real parameters instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +71,15 @@ def flops_by_path(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, int
     """
     with _Passing():
         return {path: cost.flops for path, cost in costs(model, arguments).items()}
+
+
+def own_flops(model: nn.Module, total: Mapping[str, int]) -> dict[str, int]:
+    """What each module computes itself, less what its children do."""
+    found = {}
+    for path, module in places(model):
+        inside = {id(child): f"{path}.{name}".lstrip(".") for name, child in module.named_children()}
+        found[path] = total.get(path, 0) - sum(total.get(child, 0) for child in inside.values())
+    return found
 
 
 class _Passing(TorchFunctionMode):

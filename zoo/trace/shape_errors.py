@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from ..messages.errors import ShapeError
 from ..surgery.mixins import parts_of
-from ..transaction.detect import Snapshot
-from .skeleton import stand_in
 
 # For the layers that fix a size: the attribute that holds it, and the dimension of the input that must match.
 _FIXED: tuple[tuple[type, str, int], ...] = (
@@ -25,38 +23,6 @@ _FIXED: tuple[tuple[type, str, int], ...] = (
     (nn.MultiheadAttention, "embed_dim", -1),
     (nn.PReLU, "num_parameters", 1),
 )
-
-
-_TOGETHER = "; edits that only fit together go into one call, joined by '+'"
-
-
-def misfit(
-    start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str, several: bool = False
-) -> ShapeError | None:
-    """Why a forward of an edited live model fails, if one of the model before the edit doesn't.
-
-    what: the edit, as text; several: whether it's more than one, joined by '+'.
-    The model is as it is at the end. A copy without memory runs, so that neither buffers nor users' hooks notice.
-    """
-    try:
-        run_through(_on_meta(end.root), arguments, what)
-    except ShapeError as error:
-        try:
-            run_through(_on_meta(start.restore()), arguments, what)
-        except Exception:
-            return None  # nothing is known of a model that its arch's sample doesn't fit
-        else:
-            return ShapeError(f"{error}{'' if several else _TOGETHER}")
-        finally:
-            end.restore()
-    except Exception:
-        return None  # one that can't be copied
-    return None
-
-
-def _on_meta(model: nn.Module) -> nn.Module:
-    """In float32, as the arch's sample is."""
-    return stand_in(model, meta=True).float()
 
 
 def run_through(model: nn.Module, arguments: tuple[Any, ...], what: str) -> None:

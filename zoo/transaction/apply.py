@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -13,12 +13,12 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
-from ..registry.declare import Modifier
-from ..registry.options import Bound, Option, called, options_of, takes_where
-from ..registry.registry import Registry, at_work
+from ..registry.options import Option, called, options_of, takes_where
+from ..registry.registry import at_work
+from ..registry.resolve import Step
 from ..surgery.guards import named
 from ..surgery.provenance import Change, Info, attach, info_of
-from ..trace.blueprint import Trace, is_live, with_trace
+from ..trace.trace import Trace, is_live, with_trace
 from .detect import Snapshot, brief, compare
 from .promises import broken_promise
 from .write_log import Writes
@@ -27,22 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..spec.spec import Spec
-
-
-@dataclass(frozen=True)
-class Step:
-    """One modifier of a spec with its options bound.
-
-    place: which part of which spec it is; registry: where the modifier came from; writes: where its writes into the
-    model's tensors are noted.
-    """
-
-    modifier: Modifier
-    bound: Bound
-    owner: str
-    place: str
-    registry: Registry | None = None
-    writes: Writes | None = None
 
 
 def apply_steps(
@@ -55,7 +39,7 @@ def apply_steps(
     try:
         for step in steps:
             brought = {c.path for c in (*(old.changes if old else ()), *done) if c.what == "replaced"}
-            before, made = _apply(before, replace(step, writes=start.writes), trace, brought)
+            before, made = _apply(before, step, start.writes, trace, brought)
             done += made
     except BaseException:
         start.restore()
@@ -65,10 +49,12 @@ def apply_steps(
     return before.root
 
 
-def _apply(before: Snapshot, step: Step, trace: Trace | None, brought: set[str]) -> tuple[Snapshot, list[Change]]:
+def _apply(
+    before: Snapshot, step: Step, writes: Writes, trace: Trace | None, brought: set[str]
+) -> tuple[Snapshot, list[Change]]:
     try:
         with _told(step):
-            return _guarded(before, step, trace, brought)
+            return _guarded(before, step, writes, trace, brought)
     except ZooError as error:
         raise located(error, step.place) from error.__cause__
 
@@ -85,10 +71,12 @@ def _told(step: Step) -> Iterator[None]:
         raise PluginError(what) from error
 
 
-def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str]) -> tuple[Snapshot, list[Change]]:
+def _guarded(
+    before: Snapshot, step: Step, writes: Writes, trace: Trace | None, brought: set[str]
+) -> tuple[Snapshot, list[Change]]:
     name, model = step.modifier.name, before.root
     part = str(step.bound.call)
-    result = with_trace(trace, lambda: _call(step, model))
+    result = with_trace(trace, lambda: _call(step, model, writes))
     if not isinstance(result, nn.Module):
         raise PluginError(f"modifier '{name}' returned {type(result).__name__}; it must return the model")
     if result is not model and (info := info_of(model)) and info_of(result) is None:
@@ -98,7 +86,7 @@ def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str
         raise problem
     found = compare(before, after, part)
     if not found:
-        found = _already(step, before, part, trace)
+        found = _already(step, before, part, trace, writes)
     if trace:
         brought = brought | (before.paths.keys() - trace.notes.reads.keys())
     found = [replace(change, live=is_live(change, trace, brought)) for change in found]
@@ -109,10 +97,10 @@ def _guarded(before: Snapshot, step: Step, trace: Trace | None, brought: set[str
     return after, found
 
 
-def _call(step: Step, model: nn.Module) -> Any:
+def _call(step: Step, model: nn.Module, writes: Writes) -> Any:
     try:
         # Around the modifier alone, since while they are noted each view of a tensor takes a hundred microseconds.
-        with at_work(step.registry), step.writes or nullcontext():
+        with at_work(step.registry), writes:
             return called(step.modifier.apply, step.bound.values, model)
     except NoEffectError as error:
         if _wrote_selector(step):
@@ -143,7 +131,7 @@ def _after(before: Snapshot, model: nn.Module) -> Snapshot:
     return Snapshot(model)
 
 
-def _already(step: Step, before: Snapshot, part: str, trace: Trace | None) -> list[Change]:
+def _already(step: Step, before: Snapshot, part: str, trace: Trace | None, writes: Writes) -> list[Change]:
     """The modifier changed nothing. It may have set what was so before: then that is no error, so that sweeps run.
 
     To tell that from one that found nothing to do, it runs once more, on the model that it left as it was, while each
@@ -159,7 +147,7 @@ def _already(step: Step, before: Snapshot, part: str, trace: Trace | None) -> li
         plain(self, name, value)
 
     with mock.patch.object(nn.Module, "__setattr__", noting), _NotingGrad(before, notes):
-        with_trace(trace, lambda: _call(step, before.root))
+        with_trace(trace, lambda: _call(step, before.root, writes))
     if not notes:
         kind = NoEffectError if _wrote_selector(step) else NotApplicableError
         raise kind(

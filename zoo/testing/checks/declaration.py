@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...factory.factory import preview
+from ...factory.rehearsal import preview
 from ...messages.errors import OptionError, PluginError, SpecError, ZooError
 from ...registry.declare import Arch, Modifier
 from ...registry.options import EMPTY, Option, bind, check, options_of, signature, takes_where

@@ -1,0 +1,91 @@
+"""A model from a plan: the bare arch, what the zoo knows of it, then its modifiers: for create and load."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..messages.errors import PluginWarning, ZooError
+from ..registry.declare import Arch
+from ..registry.entry_points import told
+from ..registry.options import called
+from ..registry.registry import Registry, default_registry
+from ..registry.resolve import Plan, plan_of
+from ..spec.spec import Spec
+from ..surgery.provenance import Info, info_of
+from ..trace.blueprint import archs_word, device_of, introduce
+from ..trace.trace import Trace
+from ..transaction.apply import apply_steps
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(
+    plan: Plan,
+    device: str | None,
+    sources: Mapping[str, Any],
+    trace: Trace | None,
+) -> nn.Module:
+    """The variant that a plan describes; without a device, wherever torch builds now (`with torch.device("meta"):`)."""
+    with torch.device(device) if device else nullcontext():
+        return apply_plan(build_arch(plan, sources), plan, trace)
+
+
+def build_arch(plan: Plan, sources: Mapping[str, Any], mode: AbstractContextManager[Any] | None = None) -> nn.Module:
+    """The bare arch, and what the zoo knows of it. mode: something to enter while the arch's own code runs."""
+    with archs_word(plan, any(sources.values())), mode or nullcontext():
+        model = called(plan.arch.build, {**plan.options, **sources})
+    return introduce(plan.arch, model, plan.spec.base, plan.obstacle)
+
+
+def apply_plan(model: nn.Module, plan: Plan, trace: Trace | None) -> nn.Module:
+    """The plan's modifiers, applied to its bare arch."""
+    return apply_steps(model, plan.steps, plan.spec, trace) if plan.steps else model
+
+
+def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:
+    """The plan of a live model's own spec, or of another one of its arch. Follows no prefix where there is a recipe."""
+    call = info.spec.arch
+    arch = None if info.recipe is None else registry.rebuilt(call.name, info.recipe)
+    return plan_of(spec or info.spec, registry, arch=arch)
+
+
+def arch_of(model: nn.Module, registry: Registry | None = None) -> Arch | None:
+    """The arch that a model was made of; None for a model of the user's own, and where the arch's plugin is gone."""
+    info = info_of(model)
+    if info is None or info.spec.arch.name.startswith("?"):
+        return None
+    try:
+        return known_plan(info, registry or default_registry(), info.spec.base).arch
+    except ZooError:
+        return None
+
+
+_telling: ContextVar[bool] = ContextVar("zoo_telling", default=False)
+
+
+def tell(registry: Registry, model: nn.Module, spec: Spec) -> None:
+    """Call each plugin's `zoo_built` with a finished model and its canonical spec. What they return is nothing.
+
+    Not for a model on meta: the zoo builds those for a look of its own. Not for one that is built by a plugin that is
+    being told. A plugin that raises is a PluginWarning and takes no build down.
+    """
+    if _telling.get() or (next(model.parameters(), None) is not None and device_of(model).type == "meta"):
+        return
+    token = _telling.set(True)
+    try:
+        for plugin, hook in registry.asked("zoo_built"):
+            given = {"model": model, "spec": spec}
+            try:
+                hook.function(*(given[name] for name in hook.argnames))
+            except (Exception, SystemExit) as error:
+                what = f"plugin '{plugin.name}' of {plugin.distribution}: zoo_built raised {told(error)}"
+                warnings.warn(what, PluginWarning, stacklevel=3)
+    finally:
+        _telling.reset(token)

@@ -1,0 +1,123 @@
+"""The rehearsal: everything that a chain of modifiers would meet, met on the arch's blueprint before it's built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..messages.errors import PluginError, ShapeError, ZooError
+from ..registry.registry import Registry, default_registry
+from ..registry.resolve import Plan, plan_of
+from ..spec.spec import Spec, parse
+from ..surgery.provenance import Changes, Info, changes_of
+from ..trace.blueprint import Blueprint, archs_word, device_of, draw
+from ..trace.shape_errors import run_through
+from ..trace.skeleton import stand_in
+from ..trace.trace import Trace
+from ..transaction.apply import apply_steps
+from ..transaction.detect import Snapshot
+from .builder import known_plan
+
+
+def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
+    """What the modifiers of a spec would do, found out on the arch's blueprint; raises what `create` would raise."""
+    registry = registry or default_registry()
+    plan = plan_of(parse(spec), registry)
+    with registry.lock:
+        blueprint = blueprint_of(plan, registry)
+        return _try_out(plan, blueprint)
+
+
+def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
+    # What a spec can't say, it can't be remembered by, and what a prefix points at may change.
+    memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.memo
+    with archs_word(plan):
+        return draw(plan.arch, plan.spec.base, plan.options, memo)
+
+
+def trace_of(plan: Plan, registry: Registry) -> Trace | None:
+    """What a forward of a plan's bare arch touches, if one could be run."""
+    return blueprint_of(plan, registry).trace
+
+
+def rehearse(plan: Plan, registry: Registry) -> Trace | None:
+    """Try the chain out before anything is built, once for each canonical spec."""
+    blueprint = blueprint_of(plan, registry)
+    if str(plan.spec) not in blueprint.checked:
+        try:
+            _try_out(plan, blueprint)
+        except PluginError as error:
+            # A modifier that computes with weights can't on meta; whether it works shows on the real model.
+            if error.__cause__ is None:
+                raise
+        blueprint.checked.add(str(plan.spec))
+    return blueprint.trace
+
+
+def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
+    """Apply the chain to the blueprint and take it back."""
+    start = Snapshot(blueprint.model)
+    try:
+        with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
+            made = apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace, start)
+            done = changes_of(made)
+            # Numbers and activations always fit; layers with weights may not.
+            if blueprint.trace and any(change.added or change.removed for change in done):
+                run_through(made, blueprint.arguments_for(made, done), str(plan.spec))
+            return done
+    finally:
+        start.restore()
+
+
+def known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
+    """The blueprint of a live model's arch, if it can be had."""
+    if info.obstacle or info.spec.arch.name.startswith("?"):
+        return None
+    try:
+        return blueprint_of(known_plan(info, registry, info.spec.base), registry)
+    except ZooError:  # its plugin is gone: the model still is a model
+        return None
+
+
+def check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None, known: int) -> None:
+    """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
+    done = changes_of(result)[known:]
+    if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
+        parts = dict.fromkeys(change.part for change in done)
+        arguments = blueprint.arguments_for(result, done)
+        if error := misfit(start, Snapshot(result), arguments, "+".join(parts), len(parts) > 1):
+            raise error
+
+
+_TOGETHER = "; edits that only fit together go into one call, joined by '+'"
+
+
+def misfit(
+    start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str, several: bool = False
+) -> ShapeError | None:
+    """Why a forward of an edited live model fails, if one of the model before the edit doesn't.
+
+    what: the edit, as text; several: whether it's more than one, joined by '+'.
+    The model is as it is at the end. A copy without memory runs, so that neither buffers nor users' hooks notice.
+    """
+    try:
+        run_through(_on_meta(end.root), arguments, what)
+    except ShapeError as error:
+        try:
+            run_through(_on_meta(start.restore()), arguments, what)
+        except Exception:
+            return None  # nothing is known of a model that its arch's sample doesn't fit
+        else:
+            return ShapeError(f"{error}{'' if several else _TOGETHER}")
+        finally:
+            end.restore()
+    except Exception:
+        return None  # one that can't be copied
+    return None
+
+
+def _on_meta(model: nn.Module) -> nn.Module:
+    """In float32, as the arch's sample is."""
+    return stand_in(model, meta=True).float()

@@ -1,0 +1,172 @@
+"""What a forward of an arch touches: which places are live, and what is called by function.
+
+A place is live when a forward calls the module there or reads the attribute in question. To see both, the trace gives
+every module of the blueprint, which nobody else holds, a class that notes each attribute that is read; a call shows
+as a read of `forward`. What no module stands for, such as `F.relu(x)`, shows as a torch function that a module's own
+code calls.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Container, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from ..surgery.provenance import Change
+from ..surgery.select import places
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a forward does at each path.
+
+    reads: the attributes that are read there. functions: the torch functions that the code there calls by itself.
+    classes: what stands there.
+    """
+
+    reads: Mapping[str, frozenset[str]]
+    functions: Mapping[str, frozenset[str]]
+    classes: Mapping[str, type]
+
+
+class Trace:
+    """What forwards of a bare arch touch: in eval mode, and in train mode if something asks that eval can't answer.
+
+    `fresh` builds the arch again, since by then the first one may be in the middle of an edit.
+    """
+
+    def __init__(self, notes: Notes, fresh: Callable[[], tuple[nn.Module, tuple[Any, ...]]]) -> None:
+        self.notes = notes
+        self._fresh = fresh
+
+    @cached_property
+    def in_training(self) -> Notes | None:
+        return note(*self._fresh(), training=True)
+
+
+def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes | None:
+    """Run one forward and note what it touches; None if it can't be run."""
+    reads: dict[int, set[str]] = {id(module): set() for module in model.modules()}
+    functions: dict[int, set[str]] = {key: set() for key in reads}
+    classes = {module: type(module) for module in model.modules()}
+    modes = {module: module.training for module in model.modules()}
+    nn.Module.train(model, training)
+    try:
+        for module, cls in classes.items():
+            module.__class__ = _noting(cls, reads)
+        with _Functions(functions), torch.no_grad():
+            model(*arguments)
+    except Exception:  # whatever an arch raises here only means that nothing is known about what is live
+        return None
+    finally:
+        for module, cls in classes.items():
+            module.__class__ = cls
+        for module, mode in modes.items():
+            module.training = mode
+    noted = [{path: frozenset(notes[id(m)]) for path, m in places(model)} for notes in (reads, functions)]
+    return Notes(noted[0], noted[1], {path: type(module) for path, module in places(model)})
+
+
+def _noting(cls: type, reads: dict[int, set[str]]) -> type:
+    def __getattribute__(self: Any, name: str) -> Any:
+        if (noted := reads.get(id(self))) is not None:
+            noted.add(name)
+        return cls.__getattribute__(self, name)  # type: ignore[call-arg]
+
+    return type(cls)(cls.__name__, (cls,), {"__getattribute__": __getattribute__, "__module__": cls.__module__})
+
+
+class _Functions(TorchFunctionMode):
+    """Notes each torch function under the module whose code called it: the nearest frame whose `self` is one."""
+
+    def __init__(self, notes: dict[int, set[str]]) -> None:
+        super().__init__()
+        self.notes = notes
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        frame = sys._getframe(1)
+        while frame is not None:
+            noted = self.notes.get(id(frame.f_locals.get("self")))
+            if noted is not None:
+                noted.add(getattr(func, "__name__", str(func)))
+                break
+            frame = frame.f_back  # type: ignore[assignment]
+        return func(*args, **(kwargs or {}))
+
+
+_current: ContextVar[Trace | None] = ContextVar("zoo_trace", default=None)
+
+
+def with_trace(trace: Trace | None, call: Callable[[], Any]) -> Any:
+    """Make a call in which `functions_of` answers from this trace."""
+    token = _current.set(trace)
+    try:
+        return call()
+    finally:
+        _current.reset(token)
+
+
+def functions_of(model: nn.Module) -> Mapping[str, frozenset[str]]:
+    """For a modifier at work: the torch functions that the code of each module calls by itself, by path.
+
+    Empty where that isn't known: for a model that the zoo has no arch for. What was put in the place of another module
+    isn't in it.
+    """
+    trace = _current.get()
+    if trace is None:
+        return {}
+    classes, functions = trace.notes.classes, trace.notes.functions
+    return {
+        path: functions[path] for path, module in places(model) if path in classes and isinstance(module, classes[path])
+    }
+
+
+def is_live(change: Change, trace: Trace | None, brought: Container[str] = ()) -> bool | None:
+    """Whether a forward of the bare arch reaches what was changed; None if that isn't known.
+
+    brought: paths where another module than the arch's own stands by now: what the forward reads there isn't known,
+    only whether it comes there at all, and that only where the arch had one.
+    """
+    if trace is None:
+        return None
+    answer = _live(change, trace.notes, brought)
+    if answer is False and trace.in_training is not None:
+        answer = _live(change, trace.in_training, brought)
+    return answer
+
+
+def _live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
+    paths = (change.path, *change.aliases)
+    answers = [
+        None
+        if path in brought and path not in notes.reads
+        else _path_live(path, "replaced" if path in brought else change.what, notes.reads)
+        for path in paths
+    ]
+    return True if True in answers else None if None in answers else False
+
+
+# Numbers that say what a module is, and that no forward needs to read: they are as live as it is.
+_DESCRIPTIVE = ("in_channels", "out_channels", "in_features", "out_features", "in_chans", "num_classes")
+
+
+def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
+    holder, _, name = path.rpartition(".")
+    if path not in reads:
+        # A parameter or buffer of a module that was there.
+        return name in reads[holder] if holder in reads and what in ("values", "requires_grad", "replaced") else None
+    noted = reads[path]
+    if what == "order":
+        return "forward" in noted or "_modules" in noted  # a ModuleList is gone over, and never called
+    if what in ("inserted before", "inserted after", "became", "class") or what in _DESCRIPTIVE:
+        return "forward" in noted
+    if what in ("replaced", "removed", "already", "no longer"):
+        return any(not name.startswith("_") and name != "training" for name in noted)
+    return None if what.startswith(("hook", "added", "zoo_")) else what in noted
