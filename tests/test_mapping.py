@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 from test_field import run, same
 from torch import Tensor, nn
-
-import zoo
 from zoo.mapping import DTYPES, in_order, opened, writer
 from zoo.storing import store
+
+import zoo
 
 SHAPES: list[tuple[int, ...]] = [(), (0, 3), (1,), (3,), (16,), (5, 5), (4, 16), (27, 1), (64,), (1001,)]
 OFFSETS = range(0, 64, 4)

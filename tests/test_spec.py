@@ -420,7 +420,7 @@ def test_an_integer_of_five_thousand_digits_is_not_printed() -> None:
 
 # -- the grammar's own sentences, and texts that are almost specs ------------------------------------------------------
 
-GRAMMAR = (Path(zoo.__file__).parent / "grammar.lark").read_text(encoding="ascii")
+GRAMMAR = (Path(zoo.__file__).parent / "spec" / "grammar.lark").read_text(encoding="ascii")
 # What a sentence of the grammar may still be refused for.
 BEYOND_GRAMMAR = re.compile(
     "stands twice|after the keyword|fit in 64 bits|too large for a number|inside quotes|levels of brackets"

@@ -1,0 +1,3 @@
+"""What `zoo.layers` held."""
+
+from zoo.registry.layers import Template as Template
