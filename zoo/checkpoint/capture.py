@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ..files.header import METADATA, quoted
+from ..files.header import METADATA
 from ..files.manifest import RESERVED, Manifest, Owner, version_of
 from ..files.tensors import NAMES
 from ..messages.errors import CheckpointError
+from ..messages.text import quote
 from ..registry.declare import Arch
 from ..registry.entry_points import OWN, Plugin, normalise
 from ..registry.options import whole
@@ -122,7 +123,7 @@ def _check_tensor(name: str, tensor: Tensor) -> None:
     elif name == METADATA or name.startswith(RESERVED):
         problem = "has a name that files keep for themselves"
     if problem:
-        raise CheckpointError(f"can't save: {quoted(name)} {problem}")
+        raise CheckpointError(f"can't save: {quote(name)} {problem}")
 
 
 def _check_overlap(tensors: Mapping[str, Tensor]) -> None:
@@ -133,7 +134,7 @@ def _check_overlap(tensors: Mapping[str, Tensor]) -> None:
     for (device, _, end, name), (other, start, _, following) in pairwise(spans):
         if device == other and start < end and _storage(tensors[name]) == _storage(tensors[following]):
             raise CheckpointError(
-                f"can't save: {quoted(name)} and {quoted(following)} share a part of their memory; "
+                f"can't save: {quote(name)} and {quote(following)} share a part of their memory; "
                 "clone one of them, or make them the same tensor"
             )
 

@@ -18,11 +18,12 @@ import torch
 
 from ..factory.builder import tell
 from ..files.atomic import store
-from ..files.header import FILE, path_of, quoted
+from ..files.header import FILE, path_of
 from ..files.manifest import KEY, Manifest, manifest_in, other_versions, read
 from ..files.tensors import Stored, TensorFile, opened, writer
 from ..files.weights import carry_from, contents_of, names_in
-from ..messages.errors import CheckpointError, OptionError, ZooError, printable
+from ..messages.errors import CheckpointError, OptionError, ZooError
+from ..messages.text import printable, quote
 from ..registry.registry import Registry, default_registry
 from ..surgery.provenance import attach, info_of, outline_of, sealed
 from ..surgery.wrappers import unwrapped
@@ -75,7 +76,7 @@ def save(
     try:
         os.makedirs(name, exist_ok=True)
     except OSError as error:
-        raise CheckpointError(f"can't make the folder {quoted(name)}: {error.strerror}") from error
+        raise CheckpointError(f"can't make the folder {quote(name)}: {error.strerror}") from error
     store(os.path.join(name, FILE), write)
     config = json.dumps(_config(inner, manifest), indent=2, sort_keys=True, default=str).encode() + b"\n"
     store(os.path.join(name, "config.json"), partial(_write, config))
@@ -220,14 +221,14 @@ def _told(name: str, manifest: Manifest, overridden: bool) -> Iterator[None]:
         yield
     except CheckpointError as error:
         hint = "" if "pip install" in str(error) else other_versions(manifest)
-        raise CheckpointError(f"{quoted(name)}: {error}{hint}") from error
+        raise CheckpointError(f"{quote(name)}: {error}{hint}") from error
     except ZooError as error:
         if overridden:
             raise  # the caller's own options
-        raise CheckpointError(f"{quoted(name)}: {printable(str(error))}{other_versions(manifest)}") from error
+        raise CheckpointError(f"{quote(name)}: {printable(str(error))}{other_versions(manifest)}") from error
     except (Exception, SystemExit) as error:
         what = f"can't be built here: {type(error).__name__}: {printable(str(error))}"
-        raise CheckpointError(f"{quoted(name)}: {what}{other_versions(manifest)}") from error
+        raise CheckpointError(f"{quote(name)}: {what}{other_versions(manifest)}") from error
 
 
 def differs(path: Path, registry: Registry | None = None) -> tuple[Manifest, list[tuple[str, str, str]]]:
@@ -261,5 +262,5 @@ def _into(
             with resumption.applied():
                 report = carry_from(inner, found, value, strict, map)
     if not report.exact:
-        warnings.warn(f"weights of {quoted(os.fspath(path))}: {report}", stacklevel=3)
+        warnings.warn(f"weights of {quote(os.fspath(path))}: {report}", stacklevel=3)
     return model

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..factory.factory import create, spec_of
-from ..files.header import path_of, quoted
+from ..files.header import path_of
 from ..messages.errors import CheckpointError
+from ..messages.text import quote
 from ..registry.registry import Registry
 from .checkpoint import save
 
@@ -49,7 +50,7 @@ def convert(
             raise
         raise CheckpointError(f"{error}\nevery name starts with 'model.', as in Lightning's: --map model=") from None
     save(model, path, registry=registry)
-    return f"{spec_of(model)}{f', of {quoted(taken)}' if taken else ''}"
+    return f"{spec_of(model)}{f', of {quote(taken)}' if taken else ''}"
 
 
 def _is_safetensors(name: str) -> bool:
@@ -60,7 +61,7 @@ def _is_safetensors(name: str) -> bool:
         with open(name, "rb") as file:
             return file.read(9)[8:] == b"{"
     except OSError as error:
-        raise CheckpointError(f"can't read {quoted(name)}: {error.strerror or error}") from error
+        raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
 
 
 def state_dict_in(name: str) -> tuple[dict[str, Tensor], str]:
@@ -72,9 +73,9 @@ def state_dict_in(name: str) -> tuple[dict[str, Tensor], str]:
     while isinstance(content, Mapping) and (inside := [k for k in _INSIDE if isinstance(content.get(k), Mapping)]):
         content, taken = content[inside[0]], inside[0] if len(inside) > 1 else taken
     if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{quoted(name)} holds a {type(content).__name__}; expected a state dict")
+        raise CheckpointError(f"{quote(name)} holds a {type(content).__name__}; expected a state dict")
     if odd := [key for key, value in content.items() if not isinstance(value, Tensor)]:
-        raise CheckpointError(f"{quoted(name)}: {quoted(str(odd[0]))} is no tensor; expected a state dict")
+        raise CheckpointError(f"{quote(name)}: {quote(str(odd[0]))} is no tensor; expected a state dict")
     for wrapper in _WRAPPERS:
         if all(key.startswith(wrapper) for key in content):
             content = {key[len(wrapper) :]: value for key, value in content.items()}
@@ -90,7 +91,7 @@ def _loaded(name: str) -> Any:
         met = re.search(r"GLOBAL ([\w.]+)", str(error))
         if met:
             raise CheckpointError(
-                f"{quoted(name)} can't be read without running what's in it: it holds {quoted(met[1])}; where it was "
+                f"{quote(name)} can't be read without running what's in it: it holds {quote(met[1])}; where it was "
                 "made, torch.save(model.state_dict(), path) writes one that can"
             ) from None
-        raise CheckpointError(f"{quoted(name)} isn't a file of torch.save with weights alone, or is damaged") from None
+        raise CheckpointError(f"{quote(name)} isn't a file of torch.save with weights alone, or is damaged") from None

@@ -13,9 +13,9 @@ import torch
 from ..factory.builder import apply_plan, build_arch
 from ..factory.rehearsal import trace_of
 from ..factory.skip_init import SkipInit
-from ..files.header import quoted
 from ..files.manifest import Manifest, Owner, check_parts, installable, spec_of_parts, version_of
-from ..messages.errors import CheckpointError, OptionError, UnknownNameError, ZooError, printable
+from ..messages.errors import CheckpointError, OptionError, UnknownNameError, ZooError
+from ..messages.text import printable, quote
 from ..registry.declare import Arch
 from ..registry.options import from_keywords
 from ..registry.owners import Owned
@@ -59,12 +59,12 @@ def _arch(call: Call, manifest: Manifest, registry: Registry) -> Owned[Arch] | N
     if call.source is not None:
         if manifest.recipe is None:
             raise CheckpointError(
-                f"{quoted(str(call))} points outside of the file, which no file is followed to, and the file has no "
+                f"{quote(str(call))} points outside of the file, which no file is followed to, and the file has no "
                 "recipe to build it from; zoo.create(SPEC, weights=FILE) opens it in the open"
             )
         found = registry.rebuilt(call.name, manifest.recipe)
         if found is None:
-            raise CheckpointError(f"no family that is installed rebuilds {quoted(call.name + ':')}{_needs(owner)}")
+            raise CheckpointError(f"no family that is installed rebuilds {quote(call.name + ':')}{_needs(owner)}")
         return found
     try:
         base = registry.base(call)
@@ -90,7 +90,7 @@ def _missing(kind: str, call: Call, owner: Owner, error: ZooError | None) -> NoR
     said = printable(str(error)).partition("\n")
     failed = "".join(f"\n{line}" for line in said[2].split("\n") if line) if error else ""
     raise CheckpointError(
-        f"the file needs the {kind} {quoted(call.name)} of {installable(owner.owner)}, which isn't installed"
+        f"the file needs the {kind} {quote(call.name)} of {installable(owner.owner)}, which isn't installed"
         f"{_needs(owner)}{failed}"
     ) from error
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ..files.header import quoted
 from ..files.manifest import Manifest
 from ..files.tensors import DTYPES, Stored, TensorFile
 from ..files.weights import SHOWN, described
 from ..messages.errors import CheckpointError
+from ..messages.text import escape, quote
 from ..surgery.mixins import class_name, parts_of
 from ..surgery.select import places
 from .capture import Slot, slots
@@ -56,7 +56,7 @@ def check_fits(
     """Raise CheckpointError, with the first differences, unless the file has exactly what the model needs."""
     if found := misfits(model, stored, names):
         lines = [
-            f"\n  {quoted(name)[1:-1]}: " + (f"{wants or 'nothing'} by the spec, {has or 'nothing'} in the {where}")
+            f"\n  {escape(name)}: " + (f"{wants or 'nothing'} by the spec, {has or 'nothing'} in the {where}")
             for name, wants, has in found[:SHOWN]
         ]
         more = f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
@@ -73,18 +73,18 @@ def check_manifest(manifest: Manifest, spelt: nn.Module, stored: Mapping[str, St
     known = {"modes": {path for path, _ in places(spelt)}, "frozen": parameters, "channels_last": stored.keys()}
     for what, names in known.items():
         if odd := [name for name in getattr(manifest, what) if name not in names]:
-            raise CheckpointError(f"the manifest's {what}: the model has no {quoted(odd[0])}")
+            raise CheckpointError(f"the manifest's {what}: the model has no {quote(odd[0])}")
     if odd := [name for name in manifest.channels_last if len(stored[name].shape) not in _FORMATS]:
         count = len(stored[odd[0]].shape)
-        raise CheckpointError(f"the manifest's channels_last: {quoted(odd[0])} has {count} dimensions; expected 4 or 5")
+        raise CheckpointError(f"the manifest's channels_last: {quote(odd[0])} has {count} dimensions; expected 4 or 5")
     for dtype in filter(None, (manifest.dtype, *manifest.dtypes.values())):
         if dtype not in _BY_NAME:
-            raise CheckpointError(f"the manifest's dtype: {quoted(dtype)}; expected one of {', '.join(_BY_NAME)}")
+            raise CheckpointError(f"the manifest's dtype: {quote(dtype)}; expected one of {', '.join(_BY_NAME)}")
     for name, tensor in [*spelt.named_parameters(), *spelt.named_buffers()]:
         dtype = manifest.dtypes.get(name, manifest.dtype or "")
         numbers = tensor.is_floating_point() or tensor.is_complex()
         if numbers and dtype and _BY_NAME[dtype].is_complex != tensor.is_complex():
-            raise CheckpointError(f"the manifest's dtype: {dtype} for {quoted(name)}, which is {described(tensor)}")
+            raise CheckpointError(f"the manifest's dtype: {dtype} for {quote(name)}, which is {described(tensor)}")
 
 
 def check_classes(model: nn.Module, wanted: nn.Module, spec: str) -> None:

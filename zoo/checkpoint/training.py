@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..files.header import quoted
 from ..files.manifest import RESERVED
 from ..messages.errors import CheckpointError, OptionError, ZooError
+from ..messages.text import escape
 from ..transaction.optimizers import Saved, as_list
 from .packing import pack, unpack
 
@@ -188,7 +188,7 @@ def _if_there(find: Callable[[str], Tensor], name: str) -> Tensor | None:
 def _same_kinds(what: str, given: list[Any], saved: list[Mapping[str, Any]]) -> None:
     wants, has = [type(one).__name__ for one in given], [str(one["class"]) for one in saved]
     if given and wants != has:
-        holds = ", ".join(quoted(name)[1:-1] for name in has) or f"no {what}"
+        holds = ", ".join(escape(name) for name in has) or f"no {what}"
         raise CheckpointError(f"{what}={', '.join(wants)}, and the file holds {holds}")
 
 
@@ -209,7 +209,7 @@ def _for_optimizer(
         if len(options) > 1:
             differ = next(key for key, value in options[0] if value != dict(options[1]).get(key))
             raise CheckpointError(
-                f"parameters of one group were in groups of different {quoted(differ)[1:-1]} when they were saved; "
+                f"parameters of one group were in groups of different {escape(differ)} when they were saved; "
                 "make the optimizer with the same groups"
             )
         found = {key: unpack(value, find) for key, value in options[0]} if options else {}

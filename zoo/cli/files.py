@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..messages.errors import printable
+from ..messages.text import printable
 
 
 @click.command()

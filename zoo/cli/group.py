@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from ..messages.errors import ZooError, printable
+from ..messages.errors import ZooError
+from ..messages.text import printable
 from ..registry.commands import plugin_commands
 from ..registry.entry_points import check_own_package
 from ..registry.owners import Owned, choose, claims_of, reached_as

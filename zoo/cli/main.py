@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from ..files.header import is_file
-from ..messages.errors import printable
 from ..messages.render import Branch, as_rich
+from ..messages.text import printable
 from .files import convert, show_file, verify
 from .group import Commands, installed
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..messages.errors import CheckpointError
-from .header import quoted
+from ..messages.text import quote
 
 try:
     import fcntl
@@ -48,7 +48,7 @@ def store(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> No
         _sync_folder(place.parent)
     except OSError as error:
         there = "; what was there is as it was" if os.path.exists(place) else ""
-        raise CheckpointError(f"can't write {quoted(str(path))}: {error.strerror or error}{there}") from error
+        raise CheckpointError(f"can't write {quote(str(path))}: {error.strerror or error}{there}") from error
 
 
 def _open(place: Path) -> tuple[Path, BinaryIO]:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from ..messages.errors import CheckpointError, OptionError, printable
+from ..messages.errors import CheckpointError, OptionError
+from ..messages.text import printable, quote
 from ..spec.values import forbidden
 
 MOST = 8 * 2**20  # bytes of a header; a model with 5,000 weights and its optimizer needs 2 MB
@@ -61,7 +62,7 @@ def path_of(path: Any) -> str:
     if not isinstance(name, str):
         raise OptionError(f"a path is a text or a pathlib.Path, not {path!r} ({type(path).__name__})")
     if "\0" in name:
-        raise CheckpointError(f"{quoted(name)} holds a null character, which no path can")
+        raise CheckpointError(f"{quote(name)} holds a null character, which no path can")
     return name
 
 
@@ -69,12 +70,6 @@ def file_of(path: str | os.PathLike[str]) -> str:
     """The file itself, where a folder of Hugging Face's layout is named."""
     name = path_of(path)
     return os.path.join(name, FILE) if os.path.isdir(name) else name
-
-
-def quoted(text: str, most: int = 100) -> str:
-    """A text out of a file, as a message may show it: short, and nothing in it steers a terminal."""
-    shown = printable(text if len(text) <= most else text[: most - 1] + "…").replace("\n", "\\n")
-    return f"'{shown}'"
 
 
 def read_header(file: BinaryIO, name: str) -> Header:
@@ -88,7 +83,7 @@ def read_header(file: BinaryIO, name: str) -> Header:
         metadata, entries = _parsed(text)
         _check_layout(entries, size - 8 - length)
     except CheckpointError as error:
-        raise CheckpointError(f"{quoted(name)}: {error}") from None
+        raise CheckpointError(f"{quote(name)}: {error}") from None
     return Header(entries, metadata, 8 + length, size)
 
 
@@ -144,7 +139,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise CheckpointError(f"has the name {quoted(twice)} twice")
+        raise CheckpointError(f"has the name {quote(twice)} twice")
     return made
 
 
@@ -166,9 +161,9 @@ def _entry(name: str, value: Any) -> Entry:
     if not name:
         raise CheckpointError("a tensor has no name")
     if not name.isprintable() and (reason := next(filter(None, map(forbidden, name)), None)):
-        raise CheckpointError(f"the name {quoted(name)} holds {reason}")
+        raise CheckpointError(f"the name {quote(name)} holds {reason}")
     if problem := _problem(value):
-        raise CheckpointError(f"the tensor {quoted(name)} {problem}")
+        raise CheckpointError(f"the tensor {quote(name)} {problem}")
     return Entry(value["dtype"], tuple(value["shape"]), *value["data_offsets"])
 
 
@@ -178,11 +173,11 @@ def _problem(value: Any) -> str | None:
         return "isn't described by dtype, shape and data_offsets"
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in SIZES:
-        return f"is of the dtype {quoted(str(dtype))}; expected one of {', '.join(SIZES)}"
+        return f"is of the dtype {quote(str(dtype))}; expected one of {', '.join(SIZES)}"
     if not _sizes(shape):
-        return f"has the shape {quoted(str(shape))}; expected a list of sizes"
+        return f"has the shape {quote(str(shape))}; expected a list of sizes"
     if not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        return f"has the data_offsets {quoted(str(offsets))}; expected where it starts and ends"
+        return f"has the data_offsets {quote(str(offsets))}; expected where it starts and ends"
     wanted, has = math.prod(shape) * SIZES[dtype], offsets[1] - offsets[0]
     return None if wanted == has else f"is {dtype}{shape}, {wanted:,} bytes, and has {has:,}"
 
@@ -197,9 +192,9 @@ def _check_layout(entries: Mapping[str, Entry], size: int) -> None:
     end, before = 0, ""
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start < end:
-            raise CheckpointError(f"the tensors {quoted(before)} and {quoted(name)} overlap")
+            raise CheckpointError(f"the tensors {quote(before)} and {quote(name)} overlap")
         if entry.start > end:
-            raise CheckpointError(f"there is a hole of {entry.start - end:,} bytes in front of {quoted(name)}")
+            raise CheckpointError(f"there is a hole of {entry.start - end:,} bytes in front of {quote(name)}")
         end, before = entry.end, name
     if end > size:
         raise CheckpointError(f"{end - size:,} bytes are missing at the end; the file is cut off")

@@ -16,12 +16,13 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
 
-from ..messages.errors import CheckpointError, SpecError, printable
+from ..messages.errors import CheckpointError, SpecError
+from ..messages.text import escape, printable, quote
 from ..registry.entry_points import OWN
 from ..spec.parser import MAX_CHARACTERS, MAX_PARTS, read_mods, read_spec
 from ..spec.spec import Spec
 from ..surgery.provenance import Change
-from .header import Header, file_of, quoted, read_header, strict_json
+from .header import Header, file_of, read_header, strict_json
 
 FORMAT = 1  # the newest that is known here; files of every older one can be read
 KEY = "zoo"  # of the manifest among a file's metadata
@@ -106,9 +107,9 @@ class Manifest:
         known = [*((owner.distribution, owner.version) for owner in self.owners), *libraries]
         needs = dict.fromkeys(f"{name} {version}" for name, version in known)
         lines = [
-            f"spec        {quoted(str(self.spec), 4096)[1:-1]}",
+            f"spec        {escape(str(self.spec), 4096)}",
             f"format      {self.format}",
-            f"needs       {quoted(', '.join(needs), 1000)[1:-1]}",
+            f"needs       {escape(', '.join(needs), 1000)}",
             f"mode        {'train' if self.training else 'eval'}"
             + (f", {len(self.modes)} differ" if self.modes else ""),
         ]
@@ -128,13 +129,13 @@ def manifest_in(header: Header, name: str) -> Manifest:
     """The manifest of a file whose header was read; CheckpointError where there is none, or one that can't be meant."""
     if KEY not in header.metadata:
         raise CheckpointError(
-            f"{quoted(name)} has no manifest: it holds weights, but not whose; "
+            f"{quote(name)} has no manifest: it holds weights, but not whose; "
             f"zoo.create(SPEC, weights={name!r}) puts them into a variant"
         )
     try:
         return _read(header.metadata[KEY])
     except CheckpointError as error:
-        raise CheckpointError(f"{quoted(name)}: {error}") from None
+        raise CheckpointError(f"{quote(name)}: {error}") from None
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Manifest, Header]:
@@ -144,7 +145,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Manifest, Header]:
         with open(name, "rb", buffering=0) as file:
             header = read_header(file, name)
     except OSError as error:
-        raise CheckpointError(f"can't read {quoted(name)}: {error.strerror or error}") from error
+        raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
     return manifest_in(header, name), header
 
 
@@ -154,22 +155,22 @@ def _read(text: str) -> Manifest:
         raise CheckpointError(f"the manifest is a {type(data).__name__}; expected an object")
     number = data.get("format")
     if type(number) is not int or number < 1:
-        raise CheckpointError(f"the manifest's format is {quoted(str(number))}; expected a number from 1 to {FORMAT}")
+        raise CheckpointError(f"the manifest's format is {quote(str(number))}; expected a number from 1 to {FORMAT}")
     if number > FORMAT:
-        written = quoted(str((data.get("versions") or {}).get(OWN, "?")) if isinstance(data, dict) else "?")
+        written = quote(str((data.get("versions") or {}).get(OWN, "?")) if isinstance(data, dict) else "?")
         raise CheckpointError(
             f"the manifest is of format {number}, and this zoo knows those to {FORMAT}; "
             f"it was written by {OWN} {written[1:-1]}: pip install --upgrade {OWN}"
         )
     if odd := sorted(data.keys() ^ _FIELDS):
-        raise CheckpointError(f"the manifest {'has' if odd[0] in data else 'lacks'} {quoted(odd[0])}")
+        raise CheckpointError(f"the manifest {'has' if odd[0] in data else 'lacks'} {quote(odd[0])}")
     try:
         manifest = _adapter().validate_json(text, strict=True)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         said = problem["msg"].removeprefix("Value error, ")
-        raise CheckpointError(f"the manifest's {quoted(place)[1:-1]}: {printable(said)}") from None
+        raise CheckpointError(f"the manifest's {escape(place)}: {printable(said)}") from None
     if len(manifest.owners) != len(manifest.parts) or len(manifest.parts) != 1 + len(manifest.spec.parts):
         raise CheckpointError("the manifest doesn't say of each part of the spec how it's built and whose it is")
     if not _is_training_state(manifest.state):
@@ -194,8 +195,8 @@ def check_parts(manifest: Manifest, told: Spec) -> None:
         written = all(k is None or (k in whole and _same(v, whole[k])) for k, v in said.args)
         if not named or said.source != built.source or not _same(*options) or not written:
             raise CheckpointError(
-                f"the manifest contradicts itself: the spec says {quoted(str(said))}, and the model is built of "
-                f"{quoted(str(built))}"
+                f"the manifest contradicts itself: the spec says {quote(str(said))}, and the model is built of "
+                f"{quote(str(built))}"
             )
 
 

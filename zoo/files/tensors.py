@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from ..messages.errors import CheckpointError
-from .header import METADATA, MOST, SIZES, Entry, Header, file_of, quoted, read_header
+from ..messages.text import quote
+from .header import METADATA, MOST, SIZES, Entry, Header, file_of, read_header
 
 DTYPES = {
     "F64": torch.float64,
@@ -94,7 +95,7 @@ class TensorFile:
         view, done = memory(made), 0
         while done < len(view):
             if not (count := self._file.readinto(view[done:])):  # type: ignore[attr-defined]
-                raise CheckpointError(f"{quoted(self.name)} became shorter while it was read")
+                raise CheckpointError(f"{quote(self.name)} became shorter while it was read")
             done += count
         return made
 
@@ -120,7 +121,7 @@ def opened(path: str | os.PathLike[str], mapped: bool = True) -> Iterator[Tensor
         with open(name, "rb", buffering=0) as file:
             yield TensorFile(file, name, mapped)
     except OSError as error:
-        raise CheckpointError(f"can't read {quoted(name)}: {error.strerror or error}") from error
+        raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
 
 
 def in_order(sizes: Mapping[str, int]) -> list[str]:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..messages.errors import CheckpointError, OptionError, printable
+from ..messages.errors import CheckpointError, OptionError
+from ..messages.text import printable, quote
 from ..surgery.wrappers import unwrapped
-from .header import quoted
 from .manifest import KEY, RESERVED, manifest_in
 from .tensors import TensorFile, opened
 
@@ -88,7 +88,7 @@ def contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
     if odd := [key for key, tensor in found.items() if not isinstance(tensor, Tensor)]:
         inside = f"; give what is inside, ...[{odd[0]!r}]" if isinstance(found[odd[0]], Mapping) else ""
         met = type(found[odd[0]]).__name__
-        raise OptionError(f"weights: {quoted(str(odd[0]))} is of type {met}; expected tensors{inside}")
+        raise OptionError(f"weights: {quote(str(odd[0]))} is of type {met}; expected tensors{inside}")
     yield found, found.__getitem__
 
 
@@ -105,7 +105,7 @@ def names_in(file: TensorFile) -> dict[str, str]:
         manifest = manifest_in(file.header, file.name)
         for second, first in {**manifest.tied, **manifest.shared}.items():
             if second in names or first not in file.header.entries:
-                raise CheckpointError(f"{quoted(file.name)}: {quoted(second)} can't be tied to {quoted(first)}")
+                raise CheckpointError(f"{quote(file.name)}: {quote(second)} can't be tied to {quote(first)}")
             names[second] = first
     return names
 
@@ -132,7 +132,7 @@ def carry_from(
         _check_writable(name, targets[name])
     values = {name: value(old_names[name]) for name in report.matched}  # read before the first is written
     if empty := [name for name, tensor in values.items() if tensor.is_meta]:
-        raise OptionError(f"{quoted(old_names[empty[0]])} in the source is on the meta device and has no values")
+        raise OptionError(f"{quote(old_names[empty[0]])} in the source is on the meta device and has no values")
     with torch.no_grad():
         for name, tensor in values.items():
             targets[name].copy_(tensor)
@@ -159,10 +159,10 @@ def renamed(names: Iterable[str], map: Mapping[str, str]) -> dict[str, str]:
             rest = name[len(old) :].lstrip(".") if old else name
             new = ".".join(filter(None, (map[old], rest)))
         if new in found:
-            raise OptionError(f"map: both {quoted(found[new])} and {quoted(name)} would become {quoted(new)}")
+            raise OptionError(f"map: both {quote(found[new])} and {quote(name)} would become {quote(new)}")
         found[new] = name
     if unused := [old for old in map if old not in used]:
-        raise OptionError(f"map: the source has nothing called {quoted(unused[0])}")
+        raise OptionError(f"map: the source has nothing called {quote(unused[0])}")
     return found
 
 

@@ -61,8 +61,3 @@ def located(error: ZooError, where: str) -> ZooError:
     vars(new).update(vars(error))
     new._located = True  # type: ignore[attr-defined]  # so that nested borders don't say it twice
     return new
-
-
-def printable(text: str) -> str:
-    """Text with what would steer a terminal made visible: names and reasons come from strangers' packages and files."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from .errors import printable
+from .text import printable
 
 if TYPE_CHECKING:
     from rich.tree import Tree

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from ..messages.errors import NotApplicableError, OptionError, printable
+from ..messages.errors import NotApplicableError, OptionError
+from ..messages.text import printable
 from .placement import walks
 
 

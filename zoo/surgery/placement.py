@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..messages.errors import NoEffectError, OptionError, printable
+from ..messages.errors import NoEffectError, OptionError
+from ..messages.text import printable
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, located, printable
+from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, located
+from ..messages.text import printable
 from ..registry.entry_points import told
 from ..registry.options import called, signature
 from ..registry.resolve import Plan
