@@ -5,7 +5,7 @@ Parameters stay the objects that they are, so that whatever refers to them still
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from ..files.manifest import Manifest
 from ..files.tensors import DTYPES, Stored, TensorFile
 from ..files.weights import SHOWN, described
 from ..messages.errors import CheckpointError
-from ..messages.text import escape, quote
+from ..messages.text import count, escape, list_lines, quote
 from ..surgery.mixins import class_name, parts_of
 from ..surgery.select import places
 from .capture import Slot, slots
@@ -56,12 +56,10 @@ def check_fits(
     """Raise CheckpointError, with the first differences, unless the file has exactly what the model needs."""
     if found := misfits(model, stored, names):
         lines = [
-            f"\n  {escape(name)}: " + (f"{wants or 'nothing'} by the spec, {has or 'nothing'} in the {where}")
-            for name, wants, has in found[:SHOWN]
+            f"{escape(name)}: {wants or 'nothing'} by the spec, {has or 'nothing'} in the {where}"
+            for name, wants, has in found
         ]
-        more = f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        count = "1 difference" if len(found) == 1 else f"{len(found)} differences"
-        raise CheckpointError(f"the weights aren't those of '{spec}', {count}:{''.join(lines)}{more}")
+        raise _differs("weights", spec, lines)
 
 
 def check_manifest(manifest: Manifest, spelt: nn.Module, stored: Mapping[str, Stored]) -> None:
@@ -75,8 +73,8 @@ def check_manifest(manifest: Manifest, spelt: nn.Module, stored: Mapping[str, St
         if odd := [name for name in getattr(manifest, what) if name not in names]:
             raise CheckpointError(f"the manifest's {what}: the model has no {quote(odd[0])}")
     if odd := [name for name in manifest.channels_last if len(stored[name].shape) not in _FORMATS]:
-        count = len(stored[odd[0]].shape)
-        raise CheckpointError(f"the manifest's channels_last: {quote(odd[0])} has {count} dimensions; expected 4 or 5")
+        dims = len(stored[odd[0]].shape)
+        raise CheckpointError(f"the manifest's channels_last: {quote(odd[0])} has {dims} dimensions; expected 4 or 5")
     for dtype in filter(None, (manifest.dtype, *manifest.dtypes.values())):
         if dtype not in _BY_NAME:
             raise CheckpointError(f"the manifest's dtype: {quote(dtype)}; expected one of {', '.join(_BY_NAME)}")
@@ -93,13 +91,16 @@ def check_classes(model: nn.Module, wanted: nn.Module, spec: str) -> None:
     odd = [path for path in dict.fromkeys([*wants, *has]) if not _alike(wants.get(path), has.get(path))]
     if odd:
         lines = [
-            f"\n  {path or 'the root'}: {old} by the spec, {new} in the model"
-            for path in odd[:SHOWN]
+            f"{path or 'the root'}: {old} by the spec, {new} in the model"
+            for path in odd
             for old, new in [_told_apart(wants.get(path), has.get(path))]
         ]
-        more = f"\n  … and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
-        count = "1 difference" if len(odd) == 1 else f"{len(odd)} differences"
-        raise CheckpointError(f"the modules aren't those of '{spec}', {count}:{''.join(lines)}{more}")
+        raise _differs("modules", spec, lines)
+
+
+def _differs(what: str, spec: str, lines: Sequence[str]) -> CheckpointError:
+    differences = count(len(lines), "difference")
+    return CheckpointError(f"the {what} aren't those of '{spec}', {differences}:{list_lines(lines, SHOWN)}")
 
 
 def _alike(wanted: nn.Module | None, has: nn.Module | None) -> bool:

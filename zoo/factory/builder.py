@@ -12,7 +12,7 @@ import torch
 
 from ..messages.errors import PluginWarning, ZooError
 from ..registry.declare import Arch
-from ..registry.entry_points import told
+from ..registry.entry_points import reason_of
 from ..registry.options import called
 from ..registry.registry import Registry, default_registry
 from ..registry.resolve import Plan, plan_of
@@ -85,7 +85,7 @@ def tell(registry: Registry, model: nn.Module, spec: Spec) -> None:
             try:
                 hook.function(*(given[name] for name in hook.argnames))
             except (Exception, SystemExit) as error:
-                what = f"plugin '{plugin.name}' of {plugin.distribution}: zoo_built raised {told(error)}"
+                what = f"plugin '{plugin.name}' of {plugin.distribution}: zoo_built raised {reason_of(error)}"
                 warnings.warn(what, PluginWarning, stacklevel=3)
     finally:
         _telling.reset(token)

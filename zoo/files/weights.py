@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..messages.errors import CheckpointError, OptionError
-from ..messages.text import printable, quote
+from ..messages.text import and_more, printable, quote
 from ..surgery.wrappers import unwrapped
 from .manifest import KEY, RESERVED, manifest_in
 from .tensors import TensorFile, opened
@@ -51,7 +51,7 @@ class Report:
 def _listed(what: str, names: Any) -> list[str]:
     if not names:
         return []
-    more = f", … and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    more = and_more(len(names), SHOWN, ", … and ")
     return [f"{len(names)} {what}: {printable(', '.join(names[:SHOWN]))}{more}"]
 
 

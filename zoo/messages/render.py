@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from .text import printable
+from .text import and_more, printable
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -49,9 +49,8 @@ def counted(added: int, removed: int, flops: int | None) -> str:
 
 def capped(rows: Sequence[Branch]) -> tuple[Branch, ...]:
     """As many rows as anyone reads, and how many more there are."""
-    if len(rows) <= MOST_SHOWN:
-        return tuple(rows)
-    return (*rows[:MOST_SHOWN], Branch(f"… and {len(rows) - MOST_SHOWN} more", "dim"))
+    more = and_more(len(rows), MOST_SHOWN, "… and ")
+    return (*rows[:MOST_SHOWN], Branch(more, "dim")) if more else tuple(rows)
 
 
 def as_text(branch: Branch, depth: int = 0) -> str:

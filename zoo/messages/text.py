@@ -56,7 +56,7 @@ def and_more(total: int, most: int, lead: str = " and ") -> str:
     return f"{lead}{total - most} more" if total > most else ""
 
 
-def list_names(names: Iterable[str], most: int) -> str:
+def list_names(names: Iterable[str], most: int = 4) -> str:
     """`'a', 'b' and 3 more`."""
     found = list(names)
     return ", ".join(f"'{name}'" for name in found[:most]) + and_more(len(found), most)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -11,6 +10,7 @@ from typing import Any
 import pluggy
 
 from ..messages.errors import PluginError, ZooError
+from ..messages.text import find_near, suggest
 from ..spec.spec import Spec, parse
 from . import hookspecs
 from .declare import Arch, Family, Modifier, check_name
@@ -51,8 +51,7 @@ def collect(manager: pluggy.PluginManager, module: ModuleType, key: str) -> Decl
     for name in vars(manager.hook):
         # `optionalhook=True` is for a hook that only some versions of the zoo have.
         if name not in known and not all(one.optionalhook for one in implementations(manager, key, name)):
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
-            raise PluginError(f"unknown hook '{name}'; did you mean '{near[0] if near else known[0]}'?")
+            raise PluginError(f"unknown hook '{name}'; {suggest(find_near(name, known, cutoff=0.3) or known[:1])}")
     found: Declared = []
     for hook, kind in COLLECTED.items():
         for implementation in implementations(manager, key, hook):

@@ -20,6 +20,7 @@ from importlib.metadata import Distribution, EntryPoint
 from types import ModuleType
 
 from ..messages.errors import PluginError
+from ..messages.text import format_error, list_lines
 
 OWN = "plugzoo"  # the distribution whose names no other can take over
 RESERVED_OWNERS = ("zoo", "timm", "torchvision")  # what stands in front of its names
@@ -75,13 +76,9 @@ def normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def told(error: BaseException) -> str:
-    """An exception in a line: its class and its text, if it can say one."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "(it has no text)"
-    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+def reason_of(error: BaseException) -> str:
+    """Why a plugin failed, in words."""
+    return str(error) if isinstance(error, PluginError) else format_error(error)
 
 
 def not_there(plugins: Iterable[Plugin], name: str) -> str:
@@ -93,9 +90,8 @@ def not_there(plugins: Iterable[Plugin], name: str) -> str:
     own = "zoo" if owner in RESERVED_OWNERS else owner
     silent = [p for p in plugins if p.reason and (not slash or p.owner == own)]
     silent.sort(key=lambda p: p.status != "failed")  # whoever disabled one knows of it
-    lines = [f"\n  plugin '{p.name}' of {p.distribution} {p.status}: {p.reason}" for p in silent[:MOST_NAMED]]
-    more = len(silent) - len(lines)
-    return "".join(lines) + (f"\n  and {more} more; see `zoo plugins`" if more else "")
+    lines = [f"plugin '{p.name}' of {p.distribution} {p.status}: {p.reason}" for p in silent]
+    return list_lines(lines, MOST_NAMED, "and ") + ("; see `zoo plugins`" if len(silent) > MOST_NAMED else "")
 
 
 def find_plugins() -> list[Found]:
@@ -110,7 +106,7 @@ def find_plugins() -> list[Found]:
             text = dist.read_text("entry_points.txt") or ""
             problem = ""
         except Exception as error:
-            text, problem = "[zoo]", told(error)
+            text, problem = "[zoo]", reason_of(error)
         if "[zoo]" in text:
             copy = _read(dist, problem)
             # Without a name nothing says that two are the same.
@@ -142,7 +138,7 @@ def _read(dist: Distribution, problem: str) -> _Copy:
         copy = replace(copy, version=metadata["Version"] or "?", needs=tuple(metadata.get_all("Requires-Dist") or ()))
         return copy if problem else replace(copy, entries=tuple(e for e in dist.entry_points if e.group == "zoo"))
     except Exception as error:
-        return replace(copy, problem=told(error))
+        return replace(copy, problem=reason_of(error))
 
 
 def _entries(copies: list[_Copy]) -> list[Found]:
@@ -211,7 +207,7 @@ def _load(found: Found, off: Iterable[str], installed: str) -> tuple[Plugin, Mod
     plugin = replace(plugin, seconds=took, torch=_brought_torch(module, before), warnings=tuple(met))
     if problem is not None:
         stale = f"; its metadata is there {len(found.copies)} times: {', '.join(found.copies)}"
-        return plugin.failed(told(problem) + (stale if len(found.copies) > 1 else ""), problem), None
+        return plugin.failed(reason_of(problem) + (stale if len(found.copies) > 1 else ""), problem), None
     if not isinstance(module, ModuleType):
         return plugin.failed(f"the entry point names a {type(module).__name__}; it must name a module"), None
     return replace(plugin, source=getattr(module, "__file__", None) or plugin.source), module
@@ -249,7 +245,7 @@ def kept_quiet() -> Iterator[list[str]]:
         try:
             yield met
         finally:
-            met += [f"{told(w.message)} ({w.filename}, line {w.lineno})" for w in caught[:MOST_WARNINGS]]  # type: ignore[arg-type]
+            met += [f"{reason_of(w.message)} ({w.filename}, line {w.lineno})" for w in caught[:MOST_WARNINGS]]  # type: ignore[arg-type]
 
 
 def _brought_torch(module: object, before: set[str]) -> bool:

@@ -6,7 +6,6 @@ call the function with, and the canonical form to print.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..messages.errors import OptionError, PluginError, SpecError, ZooError
+from ..messages.text import count, find_near, suggest
 from ..spec.values import INT_LIMIT, Call, List, Value, format_value, from_python, is_name, layer_calls, sequences_as
 from .declare import RESERVED, Where
 from .layers import Layer, Template
@@ -136,7 +136,7 @@ def _match(
     names = [o.name for o in named.values() if o.positional]
     positional = [value for key, value in call.args if key is None and not many]
     if len(positional) > len(names):
-        most = f"at most {len(names)} positional value{'s' * (len(names) != 1)}" if names else "no positional values"
+        most = f"at most {count(len(names), 'positional value')}" if names else "no positional values"
         raise OptionError(f"{call.name} takes {most}, not {len(positional)}; its options: {shown}")
     given = dict(zip(names, positional, strict=False))
     for key, value in call.args:
@@ -156,9 +156,8 @@ def _match(
 
 def no_option(name: str, key: str, known: Iterable[str], shown: str) -> OptionError:
     """The error for an option that a function hasn't."""
-    near = difflib.get_close_matches(key, list(known), n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return OptionError(f"{name} has no option '{key}'{hint}; its options: {shown}")
+    clauses = [f"{name} has no option '{key}'", suggest(find_near(key, known)), f"its options: {shown}"]
+    return OptionError("; ".join(filter(None, clauses)))
 
 
 def check(name: str, key: str, value: Value, option: Option, layers: Callable[[], Offers], shown: str) -> Any:

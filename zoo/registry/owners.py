@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from ..messages.errors import PluginError, UnknownNameError
+from ..messages.text import find_near, suggest
 from ..spec.spec import Spec
-from .entry_points import Plugin, kept_quiet, told
+from .entry_points import Plugin, kept_quiet, reason_of
 
 T = TypeVar("T")
 Maker = Callable[..., Any]
@@ -116,8 +116,7 @@ class Offers(Mapping[str, Maker]):
             return self.own[name]
         found = self.find(name)
         if found is None:
-            near = difflib.get_close_matches(name, [*self], n=1)
-            hint = f"did you mean '{near[0]}'?" if near else self.others or f"the names: {', '.join(self) or 'none'}"
+            hint = suggest(find_near(name, self), self.others or f"the names: {', '.join(self) or 'none'}")
             raise UnknownNameError(f"no {self.kind} '{name}'; {hint}{self.not_there(name)}")
         return self._loaded(found)
 
@@ -153,7 +152,7 @@ class Offers(Mapping[str, Maker]):
                 with kept_quiet():
                     maker = getattr(import_module(place), attribute)
             except (Exception, SystemExit) as error:
-                raise PluginError(self._whose(found, f"can't be loaded: {told(error)}")) from error
+                raise PluginError(self._whose(found, f"can't be loaded: {reason_of(error)}")) from error
         if not callable(maker):
             raise PluginError(self._whose(found, f"is a {type(maker).__name__}, and must make modules when called"))
         return maker  # type: ignore[no-any-return]

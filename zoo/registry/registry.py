@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,11 +13,12 @@ from types import ModuleType, NoneType
 from typing import Any, TypeVar
 
 from ..messages.errors import PluginError, UnknownNameError, ZooError
+from ..messages.text import find_near, suggest
 from ..spec.spec import Spec
 from ..spec.values import Call
 from .collect import COLLECTED, KINDS, PLURALS, Declared, collect, hook_manager, implementations
 from .declare import Arch, Family, Modifier
-from .entry_points import OWN, RESERVED_OWNERS, Plugin, kept_quiet, load_plugins, not_there, told
+from .entry_points import OWN, RESERVED_OWNERS, Plugin, kept_quiet, load_plugins, not_there, reason_of
 from .layers import layer_table
 from .owners import Offers, Owned, choose, claims_of, reached_as
 
@@ -73,7 +73,7 @@ class Registry:
         except BaseException as error:
             if self._hooks.is_registered(module):
                 self._hooks.unregister(module)
-            return plugin.failed(told(error), error)
+            return plugin.failed(reason_of(error), error)
         names = {PLURALS[kind]: tuple(n for k, n, _ in declared if k == kind) for kind in COLLECTED.values()}
         plugin = replace(plugin, contributes={kind: found for kind, found in names.items() if found})
         for kind, name, value in declared:
@@ -182,7 +182,7 @@ class Registry:
 
     def mark_failed(self, plugin: Plugin, error: BaseException) -> None:
         """A plugin that was well when it was loaded failed later; what else it declares stays."""
-        self.plugins[:] = [p.failed(told(error), error) if _key(p) == _key(plugin) else p for p in self.plugins]
+        self.plugins[:] = [p.failed(reason_of(error), error) if _key(p) == _key(plugin) else p for p in self.plugins]
 
     def _families(self) -> list[tuple[str, Owned[Family]]]:
         """The families with the owner's name that stands in front of their archs: the zoo's own go by theirs."""
@@ -255,10 +255,9 @@ class Registry:
     def unknown(self, kind: str, name: str, known: list[str]) -> UnknownNameError:
         """The error for a name that nobody has: the nearest names, and the plugins that are missing."""
         near = [n for n in known if n.endswith(f"/{name}")][:2]
-        near += [n for n in difflib.get_close_matches(name, known, n=3, cutoff=0.6) if n not in near][: 3 - len(near)]
+        near += [n for n in find_near(name, known, 3) if n not in near][: 3 - len(near)]
         others = f"the prefixes: {', '.join(known)}" if kind == "prefix" else f"see `zoo list {kind.split()[0]}s`"
-        hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; {others}"
-        return UnknownNameError(f"no {kind} '{name}'{hint}{self.not_there(name)}")
+        return UnknownNameError(f"no {kind} '{name}'; {suggest(near, others)}{self.not_there(name)}")
 
     def not_there(self, name: str) -> str:
         """The plugins that might have had a name, and failed or are disabled: a line each."""

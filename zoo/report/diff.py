@@ -20,6 +20,7 @@ from ..files.header import is_file
 from ..files.manifest import RESERVED, read
 from ..messages.errors import OptionError, ZooError
 from ..messages.render import Branch, as_html, as_rich, as_text, capped, counted, fold, row
+from ..messages.text import count
 from ..registry.registry import Registry, default_registry
 from ..spec.spec import Spec
 from ..surgery.provenance import info_of
@@ -58,8 +59,7 @@ class Differences(tuple[Difference, ...]):
         """The totals of both, and under them a row for each kind of difference."""
         if not self:
             return Branch(f"{self.a.name} and {self.b.name}: no difference")
-        count = "1 difference" if len(self) == 1 else f"{len(self)} differences"
-        head = f"{self.a.name} → {self.b.name}: {count}, {_totals(self.a, self.b)}"
+        head = f"{self.a.name} → {self.b.name}: {count(len(self), 'difference')}, {_totals(self.a, self.b)}"
         return Branch(head, "bold", capped([_row(alike) for alike in fold(self, lambda one: one.words)]))
 
     def __str__(self) -> str:

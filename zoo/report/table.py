@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..messages.text import and_more
+
 if TYPE_CHECKING:
     from rich.console import Group
     from torch import Tensor
@@ -169,7 +171,7 @@ class Summary:
         rows = list(self._shown())
         head = "".join(f"<th>{name}</th>" for name in self._columns())
         lines = ["".join(_cell(text, i) for i, text in enumerate(cells)) for cells in rows[:MOST_SHOWN]]
-        more = f"<p>… and {len(rows) - MOST_SHOWN} more</p>" if len(rows) > MOST_SHOWN else ""
+        more = f"<p>{more}</p>" if (more := and_more(len(rows), MOST_SHOWN, "… and ")) else ""
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         title = html.escape(f"{self.name}: {self._totals()}")
         return f"<details open><summary>{title}</summary><table><tr>{head}</tr>{body}</table>{more}</details>"
@@ -181,8 +183,7 @@ def _cell(text: str, column: int) -> str:
 
 
 def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    more = f" and {len(shapes) - 4} more" if len(shapes) > 4 else ""
-    return " ".join(map(str, shapes[:4])) + more
+    return " ".join(map(str, shapes[:4])) + and_more(len(shapes), 4)
 
 
 def _with_unit(number: int, unit: str) -> str:

@@ -16,6 +16,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from ..messages.errors import SpecError
+from ..messages.text import shorten
 from .values import CONSTANTS, INT_LIMIT, Call, List, Value, forbidden
 
 MAX_CHARACTERS = 4096
@@ -131,11 +132,7 @@ def _explain(text: str, error: UnexpectedInput) -> SpecError:
         shown = f"'{met}'" if met.isprintable() else f"U+{ord(met):04X}"
         return _pointed(text, at, f"unexpected {shown}{expected}")
     token = error.token if isinstance(error, UnexpectedToken) else ""
-    return _pointed(text, at, f"unexpected '{_short(token)}'{expected}")
-
-
-def _short(token: str) -> str:
-    return token if len(token) <= 40 else f"{token[:39]}…"
+    return _pointed(text, at, f"unexpected '{shorten(token, 40)}'{expected}")
 
 
 def _call(text: str, tree: Tree[Token]) -> Call:
@@ -201,7 +198,7 @@ def _number(text: str, token: Token | Tree[Token]) -> int | float:
         return int(token)
     number = float(token)
     if not math.isfinite(number):
-        raise _pointed(text, at, f"{_short(token)} is too large for a number")
+        raise _pointed(text, at, f"{shorten(token, 40)} is too large for a number")
     return number
 
 

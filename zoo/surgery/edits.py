@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from ..messages.errors import NotApplicableError, OptionError
-from .guards import named, refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
+from ..messages.text import format_place
+from .guards import refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
 from .mixins import Mixin, add_mixin, drop_mixin, parts_of
 from .placement import at, check_layer, hand_over_hooks, match, slow_path, walks
 
@@ -209,7 +210,7 @@ def unbecome(model: nn.Module, path: str, mixin: type, *state: str) -> nn.Module
     """Take a mixin off the module at `path` again, and the attributes named in `state`; the inverse of `become`."""
     module = at(model, path)
     if mixin not in parts_of(type(module))[1]:
-        raise NotApplicableError(f"{named(path, module)} never became {mixin.__name__}")
+        raise NotApplicableError(f"{format_place(path, type(module).__name__)} never became {mixin.__name__}")
     drop_mixin(module, mixin)
     for name in state:
         delattr(module, name)

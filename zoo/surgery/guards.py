@@ -10,19 +10,13 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from ..messages.errors import NotApplicableError, OptionError
-from ..messages.text import printable
+from ..messages.text import format_place, printable
 from .placement import walks
-
-
-def named(path: str, module: nn.Module | None = None) -> str:
-    """A place in words: `'fc' (Linear)`, `the model itself`."""
-    place = f"'{printable(path)}'" if path else "the model itself"
-    return place if module is None else f"{place} ({type(module).__name__})"
 
 
 def refuse_uncalled(model: nn.Module, module: nn.Module, path: str) -> None:
     """Raise NotApplicableError for a place whose own forward isn't what runs, or that would run what is put into it."""
-    what = f"{named(path)} is a {type(module).__name__}, which"
+    what = f"{format_place(path)} is a {type(module).__name__}, which"
     if type(module) in (nn.ModuleList, nn.ModuleDict):
         raise NotApplicableError(f"{what} is never called; name one of its elements")
     if walks(module):
@@ -39,18 +33,19 @@ def refuse_uncalled(model: nn.Module, module: nn.Module, path: str) -> None:
 
 def refuse_mixin(module: nn.Module, path: str, mixin: type) -> None:
     """Raise NotApplicableError for a module whose class can't be changed, or whose class isn't what runs."""
+    where = format_place(path, type(module).__name__)
     if isinstance(module, torch.jit.ScriptModule):
-        raise NotApplicableError(f"{named(path, module)} was scripted; modify the module that it was made of first")
+        raise NotApplicableError(f"{where} was scripted; modify the module that it was made of first")
     if isinstance(module, LazyModuleMixin):
         later: Any = module.cls_to_become  # torch sets this class itself, whatever the module has become by then
         if later is not None or module.has_uninitialized_params():
             into = f", which makes it a {later.__name__} and would lose this" if later else ""
             raise NotApplicableError(
-                f"{named(path, module)} gets its sizes in its first forward{into}; run a forward first, then zoo.modify"
+                f"{where} gets its sizes in its first forward{into}; run a forward first, then zoo.modify"
             )
     if "forward" in vars(module) and hasattr(mixin, "forward"):
         raise NotApplicableError(
-            f"{named(path, module)} has a forward of its own, set on the instance, which goes past what is put there; "
+            f"{where} has a forward of its own, set on the instance, which goes past what is put there; "
             "modify the model before its forward is replaced (before accelerator.prepare, say), or name another place"
         )
 
@@ -59,7 +54,7 @@ def refuse_cycle(layer: nn.Module, holder: nn.Module, path: str) -> None:
     """Raise OptionError for a layer that holds what is to hold it."""
     if any(module is holder for module in layer.modules()):
         raise OptionError(
-            f"this {type(layer).__name__} is or holds {named(path)}, and can't be put into itself; "
+            f"this {type(layer).__name__} is or holds {format_place(path)}, and can't be put into itself; "
             "give a new layer, or a copy.deepcopy of this one"
         )
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..messages.errors import NotApplicableError
+from ..messages.text import list_names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,9 +77,8 @@ class Outer:
         """Raise NotApplicableError where the edit left a wrapper with what was."""
         again = "modify the module inside, then wrap it again: {0}(zoo.modify(model.module, ...))"
         if changed := sorted({name for name, *_ in self.held ^ _held(result)}) if self.notes else []:
-            more = f" and {len(changed) - 1} more" if changed[1:] else ""
             raise NotApplicableError(
-                f"'{changed[0]}'{more} would come, go, freeze, thaw or get other values behind the back of "
+                f"{list_names(changed, 1)} would come, go, freeze, thaw or get other values behind the back of "
                 f"{self.notes}, which has noted what it keeps in step; {again.format(self.notes)}"
             )
         if self.around and result is not self.model:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
+from ..messages.text import format_error
 from ..trace.blueprint import sample_input
 from .results import Skip
 
@@ -26,7 +27,7 @@ def where_base_does(what: str, attempt: Callable[[], Any]) -> Any:
 
 def brief(error: BaseException) -> str:
     """An error in a line."""
-    return f"{type(error).__name__}: {error}".strip().split("\n")[0]
+    return format_error(error).strip().split("\n")[0]
 
 
 def arguments_of(model: nn.Module, sample: Any) -> tuple[Any, ...]:
@@ -166,13 +167,6 @@ def leaves(outputs: Iterable[Tensor]) -> list[Tensor]:
             found.append(variable)
         left += [parent for parent, _ in node.next_functions]
     return found
-
-
-def listed(names: Iterable[str], most: int = 4) -> str:
-    """`'a', 'b' and 3 more`."""
-    found = list(names)
-    more = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(f"'{name}'" for name in found[:most]) + more
 
 
 def differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:

@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, located
-from ..messages.text import printable
-from ..registry.entry_points import told
+from ..messages.text import format_error, printable
 from ..registry.options import called, signature
 from ..registry.resolve import Plan
 from ..surgery.provenance import Change, Info, attach, changes_of
@@ -139,7 +138,7 @@ def archs_word(plan: Plan, fetched: bool = False) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         argument = isinstance(error, TypeError) and "argument" in str(error)
-        call, said = plan.spec.arch, printable(told(error))
+        call, said = plan.spec.arch, printable(format_error(error))
         if isinstance(error, Exception) and (needs_memory(error) or (fetched and not argument)):
             raise
         if call.source is not None and not argument:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..messages.errors import ShapeError
+from ..messages.text import format_place
 from ..surgery.mixins import parts_of
 
 # For the layers that fix a size: the attribute that holds it, and the dimension of the input that must match.
@@ -52,7 +53,7 @@ def explained(model: nn.Module, error: Exception, lead: str = "", causes: bool =
             place, module = paths[id(running)], running
             arrived = [v for v in [*values.values(), *_inside(values.get("args"))] if isinstance(v, Tensor)]
         trace = trace.tb_next
-    name = f"'{place}' ({type(module).__name__})" if place else f"the model itself ({type(module).__name__})"
+    name = format_place(place, type(module).__name__)
     shapes = ", ".join(str(list(tensor.shape)) for tensor in arrived[:2])
     if isinstance(module, nn.modules.conv._ConvNd) and arrived and arrived[0].ndim != len(module.kernel_size) + 2:
         dims, why = len(module.kernel_size) + 2, _USUAL if causes else ""

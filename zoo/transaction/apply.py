@@ -13,10 +13,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
+from ..messages.text import and_more, format_place
 from ..registry.options import Option, called, options_of, takes_where
 from ..registry.registry import at_work
 from ..registry.resolve import Step
-from ..surgery.guards import named
 from ..surgery.provenance import Change, Info, attach, info_of
 from ..trace.trace import Trace, is_live, with_trace
 from .detect import Snapshot, brief, compare
@@ -91,9 +91,8 @@ def _guarded(
         brought = brought | (before.paths.keys() - trace.notes.reads.keys())
     found = [replace(change, live=is_live(change, trace, brought)) for change in found]
     if all(change.live is False for change in found):
-        sites = ", ".join(named(change.path) for change in found[:3])
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        raise NotApplicableError(f"{name} would change {sites}{more}, which no forward of the model reaches")
+        sites = ", ".join(format_place(change.path) for change in found[:3]) + and_more(len(found), 3)
+        raise NotApplicableError(f"{name} would change {sites}, which no forward of the model reaches")
     return after, found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..messages.text import put_in_a_line
 from ..surgery.mixins import parts_of
 from ..surgery.placement import walks
 from ..surgery.provenance import Change
@@ -184,7 +185,7 @@ def _order_change(path: str, old: ModuleState, new: ModuleState, part: str) -> I
     was, now = (state.containers["_modules"] for state in (old, new))
     texts = [", ".join(name for name in one if name in other) for one, other in ((was, now), (now, was))]
     if texts[0] != texts[1]:
-        yield Change(part, path, "order", _short(texts[0]), _short(texts[1]))
+        yield Change(part, path, "order", put_in_a_line(texts[0]), put_in_a_line(texts[1]))
 
 
 def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
@@ -222,17 +223,12 @@ def _shape(state: TensorState | None) -> str:
 
 
 def _text(config: Mapping[str, Any], key: str) -> str:
-    return _short(repr(config[key])) if key in config else "unset"
+    return put_in_a_line(repr(config[key])) if key in config else "unset"
 
 
 def brief(module: nn.Module) -> str:
     """A module in a line: `ReLU(inplace=True)`, `ModuleDict(cls: Linear, reg: Linear)`."""
     if not module._modules:
-        return _short(repr(module))
+        return put_in_a_line(repr(module))
     inside = ", ".join(f"{name}: {type(child).__name__}" for name, child in module._modules.items())
-    return _short(f"{type(module).__name__}({inside})")
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 120 else text[:119] + "…"
+    return put_in_a_line(f"{type(module).__name__}({inside})")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..messages.errors import PluginError
+from ..messages.text import format_place
 from ..surgery.mixins import parts_of
 from .detect import Snapshot
 from .states import PLAIN, TORCHS_OWN, untouched
@@ -91,7 +92,7 @@ def _disturbed(before: Snapshot, after: Snapshot) -> str | None:
         old, new = before.states.get(id(module)), after.states[id(module)]
         if old is None or untouched(old, new):
             continue
-        place = f"'{path}'" if path else "the model"
+        place = format_place(path, root="the model")
         mode, mode_now = old.training, new.training
         if mode != mode_now and old.cls is new.cls:
             words = {True: "train", False: "eval"}

@@ -8,6 +8,7 @@ import torch
 
 from ...factory.factory import create, spec_of
 from ...messages.errors import PluginError, ZooError
+from ...messages.text import list_names
 from ...registry.resolve import plan_of
 from ...report.diff import diff
 from ...spec.spec import parse
@@ -15,7 +16,7 @@ from ...surgery.provenance import changes_of
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
 from ..subjects import DECLINES, Trial
-from ..tools import brief, digests, gradients, listed, named_tensors, run, same
+from ..tools import brief, digests, gradients, named_tensors, run, same
 
 
 def round_trip(trial: Trial) -> None:
@@ -98,7 +99,7 @@ def isolation(trial: Trial) -> None:
     trial.applied(target)
     _output(target, trial.arguments)
     if changed := classes.changed():
-        raise AssertionError(f"it changed {listed(changed)} for every model")
+        raise AssertionError(f"it changed {list_names(changed)} for every model")
     assert digests(other) == before, "weights of another model changed"
     assert not diff(ground.model, other), f"another model changed: {diff(ground.model, other)[0]}"
     if not same(_output(other, ground.arguments), ground.runs()):

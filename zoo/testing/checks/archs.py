@@ -8,24 +8,14 @@ import pickle
 import torch
 
 from ...factory.factory import create, spec_of
+from ...messages.text import list_names
 from ...registry.resolve import plan_of
 from ...spec.spec import parse
 from ...surgery.provenance import sites_of
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
 from ..subjects import Ground
-from ..tools import (
-    brief,
-    digests,
-    finite,
-    gradients,
-    has,
-    listed,
-    moved,
-    named_tensors,
-    run,
-    same,
-)
+from ..tools import brief, digests, finite, gradients, has, moved, named_tensors, run, same
 from .execution import compiled, exported
 
 
@@ -75,7 +65,7 @@ def sites(ground: Ground) -> str:
     for name, paths in named.items():
         found = [model.get_submodule(path) for path in paths if ":" not in path]
         live = any(id(module) in called for site in found for module in site.modules())
-        assert live or not found, f"no forward reaches the site '{name}', {listed(paths)}"
+        assert live or not found, f"no forward reaches the site '{name}', {list_names(paths)}"
     return ", ".join(named)
 
 
@@ -86,7 +76,7 @@ def meta(ground: Ground) -> None:
     except (NotImplementedError, RuntimeError) as error:
         raise Skip(f"it can't be built on meta: {brief(error)}") from error
     real = [name for name, tensor in named_tensors(on_meta).items() if not tensor.is_meta]
-    assert not real, f"on meta {listed(real)} isn't"
+    assert not real, f"on meta {list_names(real)} isn't"
     shapes = [{n: (t.shape, t.dtype) for n, t in named_tensors(m).items()} for m in (on_meta, ground.model)]
     assert shapes[0] == shapes[1], "on meta it has other parameters and buffers than on the CPU"
 
@@ -113,9 +103,9 @@ def seed(ground: Ground) -> None:
         made.append(create(ground.arch, registry=ground.registry))
     one, two = map(digests, made)
     changed = [name for name in one if one[name] != two.get(name)]
-    assert not changed, f"under one seed {listed(changed)} gets other values"
+    assert not changed, f"under one seed {list_names(changed)} gets other values"
     odd = [name for name, tensor in named_tensors(made[0]).items() if not finite([tensor])]
-    assert not odd, f"{listed(odd)} isn't finite"
+    assert not odd, f"{list_names(odd)} isn't finite"
 
 
 def copies(ground: Ground) -> None:
@@ -125,7 +115,7 @@ def copies(ground: Ground) -> None:
         assert same(run(other, ground.arguments), expected), f"the output after {how} differs"
         own = {id(tensor) for tensor in named_tensors(ground.model).values()}
         common = [name for name, tensor in named_tensors(other).items() if id(tensor) in own]
-        assert not common, f"after {how} it shares {listed(common)} with its original"
+        assert not common, f"after {how} it shares {list_names(common)} with its original"
 
 
 def gradient(ground: Ground) -> str:

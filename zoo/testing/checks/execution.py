@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ...factory.factory import create
+from ...messages.text import list_names
 from ..results import Skip
 from ..subjects import Trial
-from ..tools import brief, digests, finite, gradients, listed, moved, named_tensors, run, same
+from ..tools import brief, digests, finite, gradients, moved, named_tensors, run, same
 
 
 def device(trial: Trial) -> str | None:
@@ -22,18 +23,18 @@ def device(trial: Trial) -> str | None:
     wrong = [n for n, t in named_tensors(half).items() if t.is_floating_point() and t.dtype != torch.bfloat16]
     known = {n for n, t in named_tensors(ground.fresh().bfloat16()).items() if t.dtype != torch.bfloat16}
     wrong = [name for name in wrong if name not in known]
-    assert not wrong, f"in a model of bfloat16 {listed(wrong)} is of another dtype"
+    assert not wrong, f"in a model of bfloat16 {list_names(wrong)} is of another dtype"
     base, own = (moved(arguments, dtype=torch.bfloat16) for arguments in (ground.arguments, trial.arguments))
     dtypes = ground.once("run in bfloat16", lambda: _dtypes(ground.fresh().bfloat16(), base))
     got = _dtypes(half, own)
-    assert set(got) <= set(dtypes), f"in bfloat16 it gives {listed(map(str, got))}"
+    assert set(got) <= set(dtypes), f"in bfloat16 it gives {list_names(map(str, got))}"
     ground.once("be built on meta", lambda: create(ground.arch, device="meta", registry=trial.registry))
     for made in (
         create(trial.spec, device="meta", registry=trial.registry),
         trial.applied(create(ground.arch, device="meta", registry=trial.registry)),
     ):
         real = [name for name, tensor in named_tensors(made).items() if not tensor.is_meta]
-        assert not real, f"on meta {listed(real)} isn't"
+        assert not real, f"on meta {list_names(real)} isn't"
         shapes = [{n: (t.shape, t.dtype) for n, t in named_tensors(m).items()} for m in (made, variant)]
         assert shapes[0] == shapes[1], "on meta it has other parameters and buffers than on the CPU"
     base, own = (moved(arguments, "meta") for arguments in (ground.arguments, trial.arguments))
@@ -79,7 +80,7 @@ def seed(trial: Trial) -> None:
             torch.manual_seed(5)
             made.append(digests(make()))
         changed = [name for name in made[0] if made[0][name] != made[1].get(name)]
-        assert not changed, f"under one seed {how} gives other values to {listed(changed)}"
+        assert not changed, f"under one seed {how} gives other values to {list_names(changed)}"
 
 
 def gradient(trial: Trial) -> None:
@@ -91,9 +92,9 @@ def gradient(trial: Trial) -> None:
     found = gradients(variant, trial.arguments)
     unreached = {name for name, value in base.items() if value is None}
     missing = [name for name, value in found.items() if value is None and name not in unreached]
-    assert not missing, f"{listed(missing)} gets no gradient"
+    assert not missing, f"{list_names(missing)} gets no gradient"
     odd = [n for n, g in found.items() if g is not None and not finite([g]) and _was_finite(base.get(n))]
-    assert not odd, f"the gradient of {listed(odd)} isn't finite"
+    assert not odd, f"the gradient of {list_names(odd)} isn't finite"
 
 
 def _was_finite(gradient: Tensor | None) -> bool:

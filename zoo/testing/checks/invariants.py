@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...factory.factory import create, spec_of
+from ...messages.text import list_names
 from ...surgery.provenance import changes_of
 from ..results import Skip
 from ..subjects import DECLINES, Trial, names_of
@@ -22,7 +23,6 @@ from ..tools import (
     has,
     held,
     leaves,
-    listed,
     named_tensors,
     run,
     same,
@@ -41,7 +41,7 @@ def weights(trial: Trial) -> None:
     torch.manual_seed(0)
     base = digests(create(trial.ground.arch, registry=trial.registry))
     if changed := differing(both, base):
-        raise AssertionError(f"under one seed {listed(changed)} of variant and base differ, which no change tells")
+        raise AssertionError(f"under one seed {list_names(changed)} of variant and base differ, which no change tells")
     model = trial.ground.fresh()
     before = {id(tensor): (name, tensor, digest(tensor)) for name, tensor in named_tensors(model).items()}
     model = trial.applied(model)
@@ -51,19 +51,21 @@ def weights(trial: Trial) -> None:
         for key, (name, tensor, value) in before.items()
         if key in kept and digest(tensor) != value and not trial.recorded(name, model)
     ]
-    assert not changed, f"it wrote into {listed(changed)}, and no change tells of it"
+    assert not changed, f"it wrote into {list_names(changed)}, and no change tells of it"
 
 
 def names(trial: Trial) -> None:
     """Parameters and buffers that stay have the names and the order that they had."""
     base, variant = names_of(trial.ground.model), names_of(trial.variant)
     kept = [name for name in base if name in variant]
-    assert [n for n in variant if n in base] == kept, f"the order of the names changed: {listed(_moved(kept, variant))}"
+    assert [n for n in variant if n in base] == kept, (
+        f"the order of the names changed: {list_names(_moved(kept, variant))}"
+    )
     gone = [name for name in base if name not in variant]
     silent = [n for n in gone if not trial.recorded(n)]
-    assert not silent, f"{listed(silent)} went, and no change tells of it"
+    assert not silent, f"{list_names(silent)} went, and no change tells of it"
     new = [name for name in variant if name not in base and not trial.recorded(name) and not _inserted(name)]
-    assert not new, f"{listed(new)} came, and no change tells of it"
+    assert not new, f"{list_names(new)} came, and no change tells of it"
 
 
 def _moved(kept: list[str], variant: list[str]) -> list[str]:
@@ -118,7 +120,7 @@ def strict_load(trial: Trial) -> str | None:
             raise Skip("layers of other sizes stand under names of the base") from error
         arrived = {n: digest(t) for n, t in target.state_dict().items() if isinstance(t, Tensor) and n in saved}
         sent = {n: digest(saved[n]) for n in arrived}
-        assert arrived == sent, f"{listed(differing(arrived, sent))} came out otherwise than saved"
+        assert arrived == sent, f"{list_names(differing(arrived, sent))} came out otherwise than saved"
     return None if strict else "parameters were added or removed; what both have is filled"
 
 
@@ -151,7 +153,7 @@ def state(trial: Trial) -> None:
     for handle in handles:
         handle.remove()
     left = [path for path, module in model.named_modules() if _seen in module._forward_hooks.values()]
-    assert not left, f"removing a user's hooks leaves them on {listed(left)}"
+    assert not left, f"removing a user's hooks leaves them on {list_names(left)}"
 
 
 def _seen(module: Any, args: Any, output: Any) -> None:
@@ -163,7 +165,7 @@ def _stays_an_instance(trial: Trial) -> None:
     assert isinstance(variant, type(base)), f"the variant is a {type(variant).__name__}, not a {type(base).__name__}"
     gone = [name for name in dir(base) if not name.startswith("_") and not hasattr(variant, name)]
     silent = [name for name in gone if not trial.recorded(name) and f" {name} " not in _told(trial)]
-    assert not silent, f"the attribute {listed(silent)} is gone"
+    assert not silent, f"the attribute {list_names(silent)} is gone"
     old, new = (list(inspect.signature(model.forward).parameters.values()) for model in (base, variant))
     added = [p for p in new if p.name not in {q.name for q in old}]
     kept = [(p.name, p.kind, p.default) for p in new if p not in added]
@@ -197,7 +199,7 @@ def copies(trial: Trial) -> None:
             assert same(got, trial.runs(training)), f"the output after {how} differs"
     own = {id(tensor) for tensor in named_tensors(variant).values()}
     common = [name for name, tensor in named_tensors(copied).items() if id(tensor) in own]
-    assert not common, f"a copy shares {listed(common)} with its original"
+    assert not common, f"a copy shares {list_names(common)} with its original"
     _all_its_own(trial, copied, arguments)
 
 

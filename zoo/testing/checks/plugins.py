@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ...messages.errors import ZooError
+from ...messages.text import list_names
 from ...registry.declare import Arch, Family, Modifier
 from ...registry.entry_points import OWN, Plugin
 from ...registry.owners import Owned
@@ -20,7 +21,7 @@ from ...report.catalog import list_plugins
 from ...spec.spec import Spec
 from ...spec.values import Call
 from ..results import Skip
-from ..tools import brief, listed
+from ..tools import brief
 
 MOST_SECONDS = 1.0
 
@@ -100,7 +101,7 @@ def loads(installed: Installed) -> str:
 def imports_light(installed: Installed) -> None:
     """Importing it imports neither torch nor a library of models: `zoo list` imports every plugin."""
     for plugin, found in installed.imported:
-        heavy = listed(found["heavy"])
+        heavy = list_names(found["heavy"])
         assert not heavy, f"importing {plugin.module} imports {heavy}; do that inside the functions that need it"
 
 
@@ -135,7 +136,7 @@ def own_names(installed: Installed) -> None:
         raise Skip("its names are the zoo's own")
     for kind in (Arch, Modifier, Spec):
         taken = [name for name, _ in installed.declared(kind) if "/" in name]
-        assert not taken, f"{listed(taken)}: the bare name is someone else's too, so that only owner/name works"
+        assert not taken, f"{list_names(taken)}: the bare name is someone else's too, so that only owner/name works"
 
 
 def families(installed: Installed) -> str | None:
@@ -170,4 +171,4 @@ def variants(installed: Installed) -> str | None:
             plan_of(Spec(Call(name)), installed.registry)
         except ZooError as error:
             raise AssertionError(f"the variant '{name}': {brief(error)}") from error
-    return listed(found)
+    return list_names(found)
