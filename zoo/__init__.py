@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from .spec.braces import expand as expand
     from .spec.spec import Spec as Spec
     from .spec.spec import parse as parse
+    from .surgery.changes import Change as Change
+    from .surgery.changes import Changes as Changes
     from .surgery.edits import add as add
     from .surgery.edits import become as become
     from .surgery.edits import insert_after as insert_after
@@ -66,8 +68,6 @@ if TYPE_CHECKING:
     from .surgery.edits import unbecome as unbecome
     from .surgery.mixins import Mixin as Mixin
     from .surgery.placement import walks as walks
-    from .surgery.provenance import Change as Change
-    from .surgery.provenance import Changes as Changes
     from .surgery.provenance import sites_of as sites_of
     from .surgery.provenance import width_of as width_of
     from .surgery.select import select as select
@@ -93,7 +93,8 @@ _HOMES = {
     "surgery.placement": "walks",
     "optim": "param_groups",
     "registry.hookspecs": "hookimpl",
-    "surgery.provenance": "Change Changes sites_of width_of",
+    "surgery.changes": "Change Changes",
+    "surgery.provenance": "sites_of width_of",
     "registry.layers": "Layer Template",
     "report.catalog": "describe list_archs list_modifiers list_plugins list_variants",
     "registry.registry": "Registry activations",

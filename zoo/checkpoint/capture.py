@@ -69,7 +69,7 @@ def _checked(model: nn.Module) -> Info:
     """What the zoo knows of the model; CheckpointError where that isn't enough to build it again."""
     info = info_of(model)
     kind = parts_of(type(model))[0].__name__
-    if info is None or info.spec.arch.name.startswith("?"):
+    if info is None or info.spec.arch.is_unknown:
         raise CheckpointError(
             f"this {kind} wasn't made by zoo.create, so no file can say how it's built again; make its class an arch "
             "(@zoo.arch()), or keep the weights alone: safetensors.torch.save_model(model, path)"

@@ -23,7 +23,8 @@ from ..registry.registry import Registry
 from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec
 from ..spec.values import Call
-from ..surgery.provenance import Change, changes_of
+from ..surgery.changes import Change
+from ..surgery.provenance import changes_of
 
 if TYPE_CHECKING:
     from torch import nn

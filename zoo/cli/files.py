@@ -47,7 +47,7 @@ def verify(file: str, as_json: bool) -> None:
 def show_file(file: str, as_json: bool) -> None:
     """What a file says of itself. Nothing is built, so that it works where a plugin is missing."""
     from ..files.manifest import read
-    from ..surgery.provenance import Changes
+    from ..surgery.changes import Changes
 
     manifest, header = read(file)
     own = {name: e for name, e in header.entries.items() if not name.startswith("zoo:")}

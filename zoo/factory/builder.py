@@ -59,7 +59,7 @@ def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan
 def arch_of(model: nn.Module, registry: Registry | None = None) -> Arch | None:
     """The arch that a model was made of; None for a model of the user's own, and where the arch's plugin is gone."""
     info = info_of(model)
-    if info is None or info.spec.arch.name.startswith("?"):
+    if info is None or info.spec.arch.is_unknown:
         return None
     try:
         return known_plan(info, registry or default_registry(), info.spec.base).arch

@@ -11,7 +11,8 @@ from ..messages.errors import PluginError, ShapeError, ZooError
 from ..registry.registry import Registry, default_registry
 from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec, parse
-from ..surgery.provenance import Changes, Info, changes_of
+from ..surgery.changes import Changes
+from ..surgery.provenance import Info, changes_of
 from ..trace.blueprint import Blueprint, archs_word, device_of, draw
 from ..trace.shape_errors import run_through
 from ..trace.skeleton import stand_in
@@ -73,7 +74,7 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
 
 def known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
     """The blueprint of a live model's arch, if it can be had."""
-    if info.obstacle or info.spec.arch.name.startswith("?"):
+    if not info.is_buildable:
         return None
     try:
         return blueprint_of(known_plan(info, registry, info.spec.base), registry)

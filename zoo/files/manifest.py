@@ -21,7 +21,7 @@ from ..messages.text import escape, printable, quote
 from ..registry.entry_points import OWN
 from ..spec.parser import MAX_CHARACTERS, MAX_PARTS, read_mods, read_spec
 from ..spec.spec import Spec
-from ..surgery.provenance import Change
+from ..surgery.changes import Change
 from .header import Header, file_of, read_header, strict_json
 
 FORMAT = 1  # the newest that is known here; files of every older one can be read

@@ -124,7 +124,7 @@ class Registry:
     def base(self, call: Call) -> Owned[Arch | Spec]:
         """What a spec's first part names: an arch, out of the archs and the families, or a named variant."""
         name = call.name
-        if name.startswith("?"):
+        if call.is_unknown:
             raise UnknownNameError(f"'{name}' stands for a model that the zoo didn't make, so it can't be built")
         if call.source is not None:
             return self._prefixed(name, call.source)

@@ -13,7 +13,8 @@ from ..factory.rehearsal import blueprint_of
 from ..messages.errors import OptionError, ZooError
 from ..registry.registry import Registry, default_registry
 from ..registry.resolve import Plan
-from ..surgery.provenance import Change, Changes, Info, changes_of, info_of
+from ..surgery.changes import Change, Changes
+from ..surgery.provenance import Info, changes_of, info_of
 from ..surgery.wrappers import unwrapped
 from ..trace.blueprint import Blueprint, device_of, sample_input
 from ..trace.flops import flops_by_path, own_flops
@@ -35,7 +36,7 @@ def changes(model: nn.Module, *, registry: Registry | None = None) -> Changes:
     found, info = changes_of(model), info_of(model)
     if info is None or not any(change.added or change.removed for change in found):
         return Changes(replace(change, flops=0) for change in found)
-    if info.obstacle or info.spec.arch.name.startswith("?"):
+    if not info.is_buildable:
         return found
     try:
         counted = _counted(info, registry or default_registry())
@@ -99,5 +100,5 @@ def _count(model: nn.Module, sample: Any) -> _Count | None:
 
 def _more(change: Change, before: _Count, after: _Count) -> int:
     """A module that stayed answers for itself; what came, went or was inserted, for all that is in it."""
-    own = not change.what.startswith(("replaced", "added", "removed", "inserted"))
+    own = not change.kind.is_structural
     return after[own].get(change.path, 0) - before[own].get(change.path, 0)

@@ -118,7 +118,7 @@ def verify(model: nn.Module | str | os.PathLike[str], *, registry: Registry | No
     if isinstance(model, (str, os.PathLike)):
         return _verified_file(model, registry)
     spec, info = spec_of(model), info_of(model)
-    if info is not None and (info.obstacle or spec.arch.name.startswith("?")):
+    if info is not None and not info.is_buildable:
         why = info.obstacle or f"'{spec.arch.name}' is an arch that the zoo doesn't know"
         raise ZooError(f"'{spec}' can't be rebuilt, so there is nothing to hold the model against: {why}")
     assert info is not None
@@ -153,7 +153,7 @@ def _resolved(thing: Any, registry: Registry | None) -> _Resolved:
 def _flops(model: nn.Module, registry: Registry) -> Mapping[str, int]:
     """The FLOPs at each path; nothing where the model's arch is unknown, or can't be run on its sample any more."""
     info = info_of(model)
-    if info is None or info.spec.arch.name.startswith("?"):
+    if info is None or info.spec.arch.is_unknown:
         return {}
     try:
         sample = sample_input(model, known_plan(info, registry, info.spec.base).arch.sample, batch=1)

@@ -43,6 +43,11 @@ class Call:
     args: tuple[tuple[str | None, Value], ...] = ()
     source: str | None = None
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it stands for an arch that the zoo doesn't know: `?MyNet`, a model of the user's own."""
+        return self.name.startswith("?")
+
     def __str__(self) -> str:
         colon = "" if self.source is None else f":{_format_string(self.source, negated=False)}"
         return f"{self.name}{colon}{format_args(self.args)}"

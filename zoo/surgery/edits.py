@@ -12,6 +12,7 @@ from torch import nn
 
 from ..messages.errors import NotApplicableError, OptionError
 from ..messages.text import format_place
+from .changes import What
 from .guards import refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
 from .mixins import Mixin, add_mixin, drop_mixin, parts_of
 from .placement import at, check_layer, hand_over_hooks, match, slow_path, walks
@@ -75,7 +76,7 @@ def remove(model: nn.Module, path: str) -> nn.Module:
 class Before(Mixin):
     """Runs `zoo_before` on the first input."""
 
-    what = "inserted before"
+    what = What.INSERTED_BEFORE
     child = "zoo_before"
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -90,7 +91,7 @@ class Before(Mixin):
 class After(Mixin):
     """Runs `zoo_after` on the output."""
 
-    what = "inserted after"
+    what = What.INSERTED_AFTER
     child = "zoo_after"
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -8,86 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ..messages.render import Branch, as_html, as_rich, as_text, capped, counted, fold, row
 from ..spec.spec import Spec
+from .changes import Change, Changes
 from .mixins import class_name
 from .wrappers import unwrapped
 
 if TYPE_CHECKING:
-    from rich.tree import Tree
     from torch import nn
 
 KEY = "_zoo"
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that one modifier did.
-
-    part: the modifier, as the spec has it. path: where. what: `replaced`, `added`, `removed`, `inserted before`, … or
-    the name of an option that was set; `already` for what was so before. before, after: as text.
-    added, removed: numbers of parameters. flops: what a forward of one sample needs more (or less) at the path, two for
-    each multiply and add, as torch counts them; None if unknown.
-    live: whether a forward of the model reaches the place; None if unknown.
-    aliases: the other paths of a shared module.
-    """
-
-    part: str
-    path: str
-    what: str
-    before: str = ""
-    after: str = ""
-    added: int = 0
-    removed: int = 0
-    live: bool | None = None
-    aliases: tuple[str, ...] = ()
-    flops: int | None = None
-
-    def __str__(self) -> str:
-        return row([self.path], self.words + counted(self.added, self.removed, self.flops)).text
-
-    @property
-    def words(self) -> str:
-        """What was done, without the place and the counts."""
-        arrow = f"{self.before} → {self.after}" if self.before and self.after else self.before or self.after
-        return f"{self.what} {arrow}" + (", not reached by a forward" if self.live is False else "")
-
-
-class Changes(tuple[Change, ...]):
-    """What was done to a model, in order; false when nothing was. Prints as a tree; what repeats is one row."""
-
-    __slots__ = ()
-
-    def tree(self) -> Branch:
-        """One branch for each modifier, with a row for each thing that it did."""
-        parts = ((part, fold(done, lambda c: c.words)) for part, done in groupby(self, lambda c: c.part))
-        return Branch(under=tuple(Branch(part, "bold", capped([*map(_row, groups)])) for part, groups in parts))
-
-    def __str__(self) -> str:
-        return as_text(self.tree()) or "no changes"
-
-    def __rich__(self) -> Tree:
-        return as_rich(self.tree() if self else Branch("no changes"))
-
-    def _repr_html_(self) -> str:
-        return as_html(self.tree() if self else Branch("no changes"))
-
-
-def _row(changes: list[Change]) -> Branch:
-    """The same thing in one or more places, with the counts of all of them together."""
-    first, flops = changes[0], [change.flops for change in changes]
-    total = None if None in flops else sum(filter(None, flops))
-    counts = counted(sum(c.added for c in changes), sum(c.removed for c in changes), total)
-    return row([change.path for change in changes], first.words + counts, _style(first.what))
-
-
-def _style(what: str) -> str:
-    if what in ("already", "removed", "no longer", "hook removed"):
-        return "dim" if what == "already" else "red"
-    return "green" if what.startswith(("added", "inserted", "became", "hook")) else "yellow"
 
 
 @dataclass(frozen=True)
@@ -106,6 +37,11 @@ class Info:
     obstacle: str = ""
     outline: str = ""
     recipe: str | None = None
+
+    @property
+    def is_buildable(self) -> bool:
+        """Whether the spec alone builds the bare arch, as long as its plugin is there."""
+        return not self.obstacle and not self.spec.arch.is_unknown
 
 
 def info_of(model: Any) -> Info | None:
@@ -153,7 +89,7 @@ def sites_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:
     `classifier`.
     """
     info = info_of(model)
-    if info and not info.spec.arch.name.startswith("?"):
+    if info and not info.spec.arch.is_unknown:
         return info.sites
     named = [name for name, _ in model.named_children() if name in _HEADS]
     return {"head": (named[0],)} if len(named) == 1 else {}

@@ -17,6 +17,7 @@ from ..registry.declare import Sample
 from ..registry.registry import Registry
 from ..registry.resolve import Plan, plan_of
 from ..spec.spec import parse
+from ..surgery.changes import What
 from ..surgery.provenance import changes_of
 from .global_state import classes_of, preserved
 from .results import Skip
@@ -124,7 +125,7 @@ class Trial:
     @cached_property
     def arguments(self) -> tuple[Any, ...]:
         """What a forward of the variant takes: what the bare arch's does, but for channels that the record tells of."""
-        if not any(change.what in ("in_channels", "in_features") for change in changes_of(self.variant)):
+        if not any(change.resizes_input for change in changes_of(self.variant)):
             return self.ground.arguments
         return arguments_of(self.variant, self.ground.sample or self.ground.plan.arch.sample)
 
@@ -151,7 +152,7 @@ class Trial:
 
     def recorded(self, name: str, model: nn.Module | None = None) -> bool:
         """Whether the record tells of a parameter, a buffer or a module at or above it."""
-        told = [change for change in changes_of(model or self.variant) if change.what != "already"]
+        told = [change for change in changes_of(model or self.variant) if change.kind is not What.ALREADY]
         paths = {path for change in told for path in (change.path, *change.aliases)}
         return any(name == path or name.startswith(f"{path}.") for path in paths if path)
 

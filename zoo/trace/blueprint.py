@@ -16,7 +16,8 @@ from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooErr
 from ..messages.text import format_error, printable
 from ..registry.options import called, signature
 from ..registry.resolve import Plan
-from ..surgery.provenance import Change, Info, attach, changes_of
+from ..surgery.changes import Change
+from ..surgery.provenance import Info, attach, changes_of
 from .flops import needs_memory
 from .trace import Trace, note
 
@@ -47,7 +48,7 @@ class Blueprint:
 
         But a stem that took other channels and stayed is no misfit: then the model's own sample has them too.
         """
-        rechanneled = any(change.what in ("in_channels", "in_features") for change in changes)
+        rechanneled = any(change.resizes_input for change in changes)
         return (sample_input(model, self.sample) if rechanneled else self.arguments) or ()
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..surgery.provenance import Change
+from ..surgery.changes import Change, What
 from ..surgery.select import places
 
 
@@ -147,7 +147,7 @@ def _live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
     answers = [
         None
         if path in brought and path not in notes.reads
-        else _path_live(path, "replaced" if path in brought else change.what, notes.reads)
+        else _path_live(path, What.REPLACED if path in brought else change.what, notes.reads)
         for path in paths
     ]
     return True if True in answers else None if None in answers else False
@@ -159,14 +159,15 @@ _DESCRIPTIVE = ("in_channels", "out_channels", "in_features", "out_features", "i
 
 def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
     holder, _, name = path.rpartition(".")
+    kind = What(what)
     if path not in reads:
         # A parameter or buffer of a module that was there.
-        return name in reads[holder] if holder in reads and what in ("values", "requires_grad", "replaced") else None
+        return name in reads[holder] if holder in reads and kind.is_of_tensors else None
     noted = reads[path]
-    if what == "order":
+    if kind is What.ORDER:
         return "forward" in noted or "_modules" in noted  # a ModuleList is gone over, and never called
-    if what in ("inserted before", "inserted after", "became", "class") or what in _DESCRIPTIVE:
+    if kind.is_of_calls or what in _DESCRIPTIVE:
         return "forward" in noted
-    if what in ("replaced", "removed", "already", "no longer"):
+    if kind in (What.REPLACED, What.REMOVED, What.ALREADY, What.NO_LONGER):
         return any(not name.startswith("_") and name != "training" for name in noted)
-    return None if what.startswith(("hook", "added", "zoo_")) else what in noted
+    return what in noted if kind is What.OPTION and not what.startswith("zoo_") else None

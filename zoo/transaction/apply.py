@@ -17,7 +17,8 @@ from ..messages.text import and_more, format_place
 from ..registry.options import Option, called, options_of, takes_where
 from ..registry.registry import at_work
 from ..registry.resolve import Step
-from ..surgery.provenance import Change, Info, attach, info_of
+from ..surgery.changes import Change, What
+from ..surgery.provenance import Info, attach, info_of
 from ..trace.trace import Trace, is_live, with_trace
 from .detect import Snapshot, brief, compare
 from .promises import broken_promise
@@ -38,7 +39,7 @@ def apply_steps(
     done: list[Change] = []
     try:
         for step in steps:
-            brought = {c.path for c in (*(old.changes if old else ()), *done) if c.what == "replaced"}
+            brought = {c.path for c in (*(old.changes if old else ()), *done) if c.kind is What.REPLACED}
             before, made = _apply(before, step, start.writes, trace, brought)
             done += made
     except BaseException:
@@ -172,5 +173,5 @@ class _NotingGrad(TorchFunctionMode):
 
 def _unchanged(part: str, path: str, name: str, value: Any) -> Change:
     if isinstance(value, nn.Module):
-        return Change(part, f"{path}.{name}".lstrip("."), "already", brief(value), brief(value))
-    return Change(part, path, "already", f"{name}={value!r}", f"{name}={value!r}")
+        return Change(part, f"{path}.{name}".lstrip("."), What.ALREADY, brief(value), brief(value))
+    return Change(part, path, What.ALREADY, f"{name}={value!r}", f"{name}={value!r}")

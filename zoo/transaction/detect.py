@@ -14,9 +14,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..messages.text import put_in_a_line
+from ..surgery.changes import Change, What
 from ..surgery.mixins import parts_of
 from ..surgery.placement import walks
-from ..surgery.provenance import Change
 from ..surgery.select import places
 from .states import ModuleState, TensorState, same, sized, untouched
 from .write_log import Writes
@@ -98,11 +98,11 @@ def _structure(before: Snapshot, after: Snapshot, part: str, count: _Count) -> I
             for site, what, layer in inserted:
                 yield Change(part, site, what, "", brief(layer), added=count.added(layer.parameters()))
             continue
-        what = "added" if old is None else "removed" if new is None else "replaced"
+        what = What.ADDED if old is None else What.REMOVED if new is None else What.REPLACED
         text_old, text_new = "" if old is None else brief(old), "" if new is None else brief(new)
         weights, weights_old = ([] if module is None else [*module.parameters()] for module in (new, old))
-        if what == "replaced" and _alike(old, new) and not any(id(weight) in count.new for weight in weights):
-            what = "already"
+        if what is What.REPLACED and _alike(old, new) and not any(id(weight) in count.new for weight in weights):
+            what = What.ALREADY
         yield Change(
             part,
             path,
@@ -125,7 +125,7 @@ def _alike(old: nn.Module | None, new: nn.Module | None) -> bool:
     )
 
 
-def _insertions(path: str, after: Snapshot) -> list[tuple[str, str, nn.Module]]:
+def _insertions(path: str, after: Snapshot) -> list[tuple[str, What, nn.Module]]:
     """For what insertions added: the site that each serves, `inserted before` or `after`, and the layer itself.
 
     The first insertion at a site adds the holder `site.zoo_before`, a later one adds `site.zoo_before.N`.
@@ -174,7 +174,7 @@ def _hook_changes(path: str, had: Mapping[int, Any], has: Mapping[int, Any], par
     for number in dict.fromkeys([*had, *has]):
         if had.get(number) is not has.get(number):
             hook = has.get(number) or had[number]
-            done = "hook added" if number in has else "hook removed"
+            done = What.HOOK_ADDED if number in has else What.HOOK_REMOVED
             yield Change(part, path, done, after=getattr(hook, "__qualname__", type(hook).__name__))
 
 
@@ -185,7 +185,7 @@ def _order_change(path: str, old: ModuleState, new: ModuleState, part: str) -> I
     was, now = (state.containers["_modules"] for state in (old, new))
     texts = [", ".join(name for name in one if name in other) for one, other in ((was, now), (now, was))]
     if texts[0] != texts[1]:
-        yield Change(part, path, "order", put_in_a_line(texts[0]), put_in_a_line(texts[1]))
+        yield Change(part, path, What.ORDER, put_in_a_line(texts[0]), put_in_a_line(texts[1]))
 
 
 def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
@@ -193,13 +193,13 @@ def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> I
         return
     (base, had), (base_now, has) = parts_of(old.cls), parts_of(new.cls)
     if base is not base_now:
-        yield Change(part, path, "class", base.__name__, base_now.__name__)
+        yield Change(part, path, What.CLASS, base.__name__, base_now.__name__)
     for mixin in has:
         if mixin not in had and not hasattr(mixin, "child"):  # an insertion shows by the child that it added
-            yield Change(part, path, "became", base.__name__, f"{mixin.__name__}({base.__name__})")
+            yield Change(part, path, What.BECAME, base.__name__, f"{mixin.__name__}({base.__name__})")
     for mixin in had:
         if mixin not in has:
-            yield Change(part, path, "no longer", f"{mixin.__name__}({base.__name__})", base.__name__)
+            yield Change(part, path, What.NO_LONGER, f"{mixin.__name__}({base.__name__})", base.__name__)
 
 
 def _tensor_change(
@@ -207,14 +207,14 @@ def _tensor_change(
 ) -> Iterator[Change]:
     at = f"{path}.{name}".lstrip(".")
     if old is None or new is None or old.tensor is not new.tensor:
-        what = "replaced" if old and new else "added" if new else "removed"
+        what = What.REPLACED if old and new else What.ADDED if new else What.REMOVED
         came, went = count.added([new.tensor] if new else []), count.removed([old.tensor] if old else [])
         yield Change(part, at, what, _shape(old), _shape(new), added=came, removed=went)
         return
     if old.requires_grad != new.requires_grad:
-        yield Change(part, at, "requires_grad", str(old.requires_grad), str(new.requires_grad))
+        yield Change(part, at, What.REQUIRES_GRAD, str(old.requires_grad), str(new.requires_grad))
     if old.version != new.version or old.shape != new.shape:
-        yield Change(part, at, "values", _shape(old), _shape(new))
+        yield Change(part, at, What.VALUES, _shape(old), _shape(new))
     yield from _hook_changes(at, old.hooks(), new.hooks(), part)
 
 

@@ -12,6 +12,7 @@ from ...messages.text import list_names
 from ...registry.resolve import plan_of
 from ...report.diff import diff
 from ...spec.spec import parse
+from ...surgery.changes import What
 from ...surgery.provenance import changes_of
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
@@ -40,7 +41,7 @@ def applies(trial: Trial) -> str | None:
         return f"not applicable: {trial.declined}"
     made = changes_of(trial.variant)
     assert made, "it shows in no change"
-    if any(change.live or change.what == "already" for change in made):
+    if any(change.live or change.kind is What.ALREADY for change in made):
         return None
     assert _acts(trial), f"nothing that it changed shows in outputs or gradients: {made[0]}"
     return None
@@ -80,14 +81,14 @@ def again(trial: Trial) -> str:
         return f"declined: {brief(error)}"
     more = changes_of(model)[first:]
     assert more, "a second application shows in no change"
-    if all(change.what == "already" for change in more):
+    if all(change.kind is What.ALREADY for change in more):
         assert list(named_tensors(model)) == names, "a second application is 'already' so, and names differ"
     twice = create(f"{trial.spec}+{trial.mod}", registry=trial.registry)
     if found := diff(model.eval(), twice.eval(), registry=trial.registry):
         raise AssertionError(f"applied twice and created with the part twice, it differs: {found[0]}")
     trial.ground.runs()
     run(model, trial.arguments)
-    return "already so" if all(change.what == "already" for change in more) else "it stacks"
+    return "already so" if all(change.kind is What.ALREADY for change in more) else "it stacks"
 
 
 def isolation(trial: Trial) -> None:
