@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from test_field import run, same
 from torch import Tensor, nn
-from zoo.mapping import DTYPES, in_order, opened, writer
-from zoo.storing import store
 
 import zoo
+from zoo.files.atomic import store
+from zoo.files.tensors import DTYPES, in_order, opened, writer
 
+FILES = Path(__file__).parent / "files"
 SHAPES: list[tuple[int, ...]] = [(), (0, 3), (1,), (3,), (16,), (5, 5), (4, 16), (27, 1), (64,), (1001,)]
 OFFSETS = range(0, 64, 4)
 
@@ -93,6 +94,26 @@ def test_nearly_all_of_a_file_lies_right_and_is_mapped(spec: str, path: Path) ->
     with opened(path) as file:
         starts = {file.tensor(name).data_ptr() - places[name] for name in right if sizes[name]}
     assert len(starts) == 1, "they lie to each other as in the file: it is mapped"
+
+
+def test_what_is_only_copied_from_is_mapped_from_anyones_file(path: Path) -> None:
+    """Else `zoo.carry` would hold it twice in memory, and a third time in the model."""
+    values = {"a": torch.randn(33), "b": torch.randn(64, 3), "c": torch.randn(7)}
+    save_file(values, path)
+    shift(path, 20)
+    described, _ = header_of(path.read_bytes())
+    with opened(path) as file:
+        lent = {name: file.tensor(name, kept=False) for name in values}
+    assert len({tensor.data_ptr() - described[name]["data_offsets"][0] for name, tensor in lent.items()}) == 1
+
+
+@pytest.mark.parametrize("path", sorted(FILES.rglob("*.safetensors")), ids=lambda p: p.relative_to(FILES).as_posix())
+def test_a_file_that_exists_already_is_loaded_exactly(path: Path) -> None:
+    plain = load_file(path)
+    for loaded in (zoo.load(path), zoo.load(path, mmap=False)):
+        values = loaded.state_dict()
+        assert all(torch.equal(values[name], value) for name, value in plain.items() if not name.startswith("zoo:"))
+        assert all(value.data_ptr() % 64 == 0 for value in values.values())
 
 
 def test_the_order_is_the_same_whichever_way_the_tensors_come() -> None:
