@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .messages.errors import SpecError as SpecError
     from .messages.errors import UnknownNameError as UnknownNameError
     from .messages.errors import ZooError as ZooError
+    from .messages.text import format_place as format_place
+    from .messages.text import suggest as suggest
     from .optim import param_groups as param_groups
     from .registry.declare import Arch as Arch
     from .registry.declare import Family as Family
@@ -87,6 +89,7 @@ _HOMES = {
     "surgery.edits": "add become insert_after insert_before remove replace unbecome",
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",
+    "messages.text": "format_place suggest",
     "trace.trace": "functions_of",
     "spec.braces": "expand",
     "factory.factory": "create modify spec_of",

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 
-from ._names import place_of
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -57,7 +55,7 @@ def classifier(model: nn.Module, path: str, modifier: str = "heads") -> str:
         return path  # built without a classifier: the pooled features arrive here
     met = type(model.get_submodule(path)).__name__
     raise zoo.NotApplicableError(
-        f"{modifier} needs a linear layer or a convolution at {place_of(path)}, where a {met} stands"
+        f"{modifier} needs a linear layer or a convolution at {zoo.format_place(path)}, where a {met} stands"
     )
 
 

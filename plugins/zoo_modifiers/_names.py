@@ -24,11 +24,6 @@ def canonical(name: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def place_of(path: str) -> str:
-    """A place in words."""
-    return f"'{path}'" if path else "the model itself"
-
-
 def check_names(modifier: str, kind: str, names: Iterable[str], own: Iterable[str]) -> None:
     """Raise OptionError for what can't be a key; `own` are the dict's attributes that hold no layer."""
     from torch import nn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import zoo
@@ -62,7 +61,7 @@ def activations(model: nn.Module, at: zoo.Where) -> dict[str, nn.Module]:
     found = zoo.select(model, at, kind=wanted)
     for path, why in _out_of_reach(model):
         if at == "*" or any(path == top or path.startswith(f"{top}.") for top in zoo.select(model, at)):
-            place = f"'{path}'" if path else "the root"
+            place = zoo.format_place(path, root="the root")
             raise zoo.NotApplicableError(f"act can't swap {why} at {place}, and swaps no model by half")
     if not found:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no activation that is a module")
@@ -92,9 +91,8 @@ def layer_of(name: str) -> Any:
     if name in added:
         return added[name]
     names = sorted({*known, *added})
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else f"; the names: {', '.join(names)}"
-    raise zoo.OptionError(f"act: no activation '{name}'{hint}{added.not_there(name)}")
+    hint = zoo.suggest(name, names, f"the names: {', '.join(names)}")
+    raise zoo.OptionError(f"act: no activation '{name}'; {hint}{added.not_there(name)}")
 
 
 def _function(name: str) -> Any:

@@ -8,8 +8,6 @@ from annotated_types import Ge, Le
 
 import zoo
 
-from ._names import place_of
-
 if TYPE_CHECKING:
     from torch import nn
 
@@ -31,7 +29,9 @@ def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zo
         elif there := module if isinstance(module, nn.Dropout) else _in_front(model, path):
             there.p = p
         elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
-            raise zoo.NotApplicableError(f"{place_of(path)} takes whole numbers, of which dropout can't drop a part")
+            raise zoo.NotApplicableError(
+                f"{zoo.format_place(path)} takes whole numbers, of which dropout can't drop a part"
+            )
         else:
             model = zoo.insert_before(model, path, nn.Dropout(p))
     for slot in slots:

@@ -11,7 +11,6 @@ import zoo
 
 from ._classifier import classifiers, maker, no_classifier
 from ._copying import topmost
-from ._names import place_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -133,10 +132,12 @@ def _input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, An
     patches = isinstance(layer, nn.Linear) and type(vars(model).get("in_chans")) is int
     if not patches and (not isinstance(layer, nn.modules.conv._ConvNd) or layer.transposed):
         met = type(layer).__name__
-        raise zoo.NotApplicableError(f"in_chans needs a convolution at {place_of(found)}, where a {met} stands")
+        raise zoo.NotApplicableError(f"in_chans needs a convolution at {zoo.format_place(found)}, where a {met} stands")
     if getattr(layer, "groups", 1) != 1 or not isinstance(layer._parameters.get("weight"), nn.Parameter):
         why = "works in groups" if getattr(layer, "groups", 1) != 1 else "computes its weight"
-        raise zoo.NotApplicableError(f"in_chans can't adapt {place_of(found)}, a {type(layer).__name__} that {why}")
+        raise zoo.NotApplicableError(
+            f"in_chans can't adapt {zoo.format_place(found)}, a {type(layer).__name__} that {why}"
+        )
     return found, layer
 
 

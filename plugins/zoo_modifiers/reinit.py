@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import zoo
 
-from ._names import Canonical, holders, place_of
+from ._names import Canonical, holders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,13 +66,10 @@ def _has_parameters(module: Any) -> bool:
 
 def _scheme(name: str, options: dict[str, Any]) -> Callable[[Tensor], Any]:
     """The function of torch.nn.init with its options, which are checked against its signature."""
-    import difflib
-
     from torch.nn import init
 
     if name not in _SCHEMES:
-        near = difflib.get_close_matches(name, _SCHEMES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"the schemes: {', '.join(_SCHEMES)}"
+        hint = zoo.suggest(name, _SCHEMES, f"the schemes: {', '.join(_SCHEMES)}")
         raise zoo.OptionError(f"reinit: no scheme '{name}'; {hint}")
     function = getattr(init, f"{name}_")
     parameters = list(inspect.signature(function).parameters.values())[1:]
@@ -110,6 +107,7 @@ def _reset(path: str, module: nn.Module) -> None:
     reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
     if not callable(reset):
         raise zoo.NotApplicableError(
-            f"{place_of(path)} ({type(module).__name__}) doesn't say how it is initialised; give a scheme, as in normal"
+            f"{zoo.format_place(path, type(module).__name__)} doesn't say how it is initialised; "
+            "give a scheme, as in normal"
         )
     reset()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import zoo
 
 from ._copying import copy_fitting, topmost
-from ._names import place_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,7 +102,7 @@ def replace(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer, keep_weights
         model = zoo.replace(model, path, new)
         # Afterwards, since now the new one has the old one's device and dtype.
         if keep_weights and not copy_fitting(old, new):
-            what = f"nothing of {place_of(path)} ({type(old).__name__}) fits into {type(new).__name__}"
+            what = f"nothing of {zoo.format_place(path, type(old).__name__)} fits into {type(new).__name__}"
             raise zoo.ShapeError(f"keep_weights: {what}")
         pairs.append((old, new))
     _tie_again(pairs)
@@ -152,7 +151,7 @@ def set_(model: nn.Module, /, site: zoo.Where, **options: float | bool | None) -
     for path, module in zoo.select(model, site).items():
         for name, value in options.items():
             if not hasattr(module, name):
-                raise zoo.NotApplicableError(f"{place_of(path)} ({type(module).__name__}) has no '{name}' to set")
+                raise zoo.NotApplicableError(f"{zoo.format_place(path, type(module).__name__)} has no '{name}' to set")
             setattr(module, name, value)
     return model
 

@@ -32,7 +32,17 @@ def quote(text: str, most: int = 100) -> str:
 
 
 def format_place(path: str, kind: str = "", root: str = "the model itself") -> str:
-    """A place of a model in words: `'fc'`, `'fc' (Linear)`, `the model itself`."""
+    """A place of a model in words, for a message.
+
+    Args:
+        path: the module's path; names in it may be anyone's, so what would steer a terminal is made visible.
+        kind: the name of its class, where that belongs into the message.
+        root: what the model itself is called.
+
+    Example:
+        >>> format_place("fc", "Linear"), format_place("")
+        ("'fc' (Linear)", 'the model itself')
+    """
     place = f"'{printable(path)}'" if path else root
     return f"{place} ({kind})" if kind else place
 
@@ -72,7 +82,17 @@ def find_near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.
     return difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff)
 
 
-def suggest(near: Iterable[str], otherwise: str = "") -> str:
-    """`did you mean 'silu' or 'gelu'?`, or what to say where nothing is near."""
+def ask_for(near: Iterable[str]) -> str:
+    """`did you mean 'silu' or 'gelu'?`; nothing where nothing is near."""
     names = " or ".join(map(repr, near))
-    return f"did you mean {names}?" if names else otherwise
+    return f"did you mean {names}?" if names else ""
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What to say of a name that nobody knows: `did you mean 'silu'?`, or something else where nothing is near.
+
+    Example:
+        >>> suggest("silo", ["relu", "silu"], "the names: relu, silu")
+        "did you mean 'silu'?"
+    """
+    return ask_for(find_near(name, known)) or otherwise

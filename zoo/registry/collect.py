@@ -10,7 +10,7 @@ from typing import Any
 import pluggy
 
 from ..messages.errors import PluginError, ZooError
-from ..messages.text import find_near, suggest
+from ..messages.text import ask_for, find_near
 from ..spec.spec import Spec, parse
 from . import hookspecs
 from .declare import Arch, Family, Modifier, check_name
@@ -51,7 +51,7 @@ def collect(manager: pluggy.PluginManager, module: ModuleType, key: str) -> Decl
     for name in vars(manager.hook):
         # `optionalhook=True` is for a hook that only some versions of the zoo have.
         if name not in known and not all(one.optionalhook for one in implementations(manager, key, name)):
-            raise PluginError(f"unknown hook '{name}'; {suggest(find_near(name, known, cutoff=0.3) or known[:1])}")
+            raise PluginError(f"unknown hook '{name}'; {ask_for(find_near(name, known, cutoff=0.3) or known[:1])}")
     found: Declared = []
     for hook, kind in COLLECTED.items():
         for implementation in implementations(manager, key, hook):

@@ -15,7 +15,7 @@ from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..messages.errors import OptionError, PluginError, SpecError, ZooError
-from ..messages.text import count, find_near, suggest
+from ..messages.text import count, suggest
 from ..spec.values import INT_LIMIT, Call, List, Value, format_value, from_python, is_name, layer_calls, sequences_as
 from .declare import RESERVED, Where
 from .layers import Layer, Template
@@ -156,7 +156,7 @@ def _match(
 
 def no_option(name: str, key: str, known: Iterable[str], shown: str) -> OptionError:
     """The error for an option that a function hasn't."""
-    clauses = [f"{name} has no option '{key}'", suggest(find_near(key, known)), f"its options: {shown}"]
+    clauses = [f"{name} has no option '{key}'", suggest(key, known), f"its options: {shown}"]
     return OptionError("; ".join(filter(None, clauses)))
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from ..messages.errors import PluginError, UnknownNameError
-from ..messages.text import find_near, suggest
+from ..messages.text import suggest
 from ..spec.spec import Spec
 from .entry_points import Plugin, kept_quiet, reason_of
 
@@ -116,7 +116,7 @@ class Offers(Mapping[str, Maker]):
             return self.own[name]
         found = self.find(name)
         if found is None:
-            hint = suggest(find_near(name, self), self.others or f"the names: {', '.join(self) or 'none'}")
+            hint = suggest(name, self, self.others or f"the names: {', '.join(self) or 'none'}")
             raise UnknownNameError(f"no {self.kind} '{name}'; {hint}{self.not_there(name)}")
         return self._loaded(found)
 

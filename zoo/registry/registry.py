@@ -13,7 +13,7 @@ from types import ModuleType, NoneType
 from typing import Any, TypeVar
 
 from ..messages.errors import PluginError, UnknownNameError, ZooError
-from ..messages.text import find_near, suggest
+from ..messages.text import ask_for, find_near
 from ..spec.spec import Spec
 from ..spec.values import Call
 from .collect import COLLECTED, KINDS, PLURALS, Declared, collect, hook_manager, implementations
@@ -257,7 +257,7 @@ class Registry:
         near = [n for n in known if n.endswith(f"/{name}")][:2]
         near += [n for n in find_near(name, known, 3) if n not in near][: 3 - len(near)]
         others = f"the prefixes: {', '.join(known)}" if kind == "prefix" else f"see `zoo list {kind.split()[0]}s`"
-        return UnknownNameError(f"no {kind} '{name}'; {suggest(near, others)}{self.not_there(name)}")
+        return UnknownNameError(f"no {kind} '{name}'; {ask_for(near) or others}{self.not_there(name)}")
 
     def not_there(self, name: str) -> str:
         """The plugins that might have had a name, and failed or are disabled: a line each."""
