@@ -115,6 +115,20 @@ def test_no_files_import_each_other_in_a_circle(package: str) -> None:
         pytest.fail(" → ".join(path.relative_to(root).as_posix() for path in error.args[1]))
 
 
+PRIVATE = {"_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"}
+
+
+def test_one_file_touches_the_dicts_in_which_torch_keeps_a_module() -> None:
+    """Named as an attribute, or in a text as in `vars(module)["_modules"]`."""
+    touching = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            found = getattr(node, "attr", None) or getattr(node, "value", None)
+            if isinstance(found, str) and found in PRIVATE:
+                touching.add(file.relative_to(ENGINE).as_posix())
+    assert touching == {"surgery/walk.py"}
+
+
 def test_no_room_bears_a_public_name() -> None:
     """Importing `zoo.replace` would put the module in the place of the function."""
     assert set(ROOMS) & set(zoo.__all__) == zoo._MODULES == {"testing"}  # which is meant

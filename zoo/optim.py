@@ -12,7 +12,8 @@ from torch import nn
 from .factory.builder import arch_of
 from .messages.errors import NoEffectError, NotApplicableError, OptionError
 from .registry.registry import Registry
-from .surgery.select import places, select
+from .surgery.select import select
+from .surgery.walk import join, parameters_of, places
 from .surgery.wrappers import unwrapped
 
 Rules = Mapping[Any, Mapping[str, Any]]  # keys: a selector, or a tuple of them
@@ -116,9 +117,8 @@ Named = Sequence[tuple[str, nn.Parameter, type]]
 def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, type]]:
     """Every name of every parameter, with the class of the module that holds it."""
     for path, module in places(model):
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                yield f"{path}.{name}".lstrip("."), parameter, type(module)
+        for name, parameter in parameters_of(module).items():
+            yield join(path, name), parameter, type(module)
 
 
 def _resolved(model: nn.Module, rules: Rules, named: Named) -> Iterator[tuple[Mapping[str, Any], set[int]]]:

@@ -24,7 +24,7 @@ from ..registry.registry import Registry
 from ..registry.resolve import Plan, plan_of
 from ..surgery.mixins import parts_of
 from ..surgery.provenance import Info, info_of
-from ..surgery.select import places
+from ..surgery.walk import join, persistent, places, tensors_of
 
 Slot = tuple[nn.Module, str]
 
@@ -32,10 +32,9 @@ Slot = tuple[nn.Module, str]
 def slots(model: nn.Module) -> Iterator[tuple[str, Slot, Tensor]]:
     """Every parameter and persistent buffer by every name, with the module that holds it under which name."""
     for path, module in places(model):
-        buffers = {k: b for k, b in module._buffers.items() if k not in module._non_persistent_buffers_set}
-        for name, tensor in [*module._parameters.items(), *buffers.items()]:
-            if tensor is not None:
-                yield f"{path}.{name}".lstrip("."), (module, name), tensor
+        for name, tensor in tensors_of(module).items():
+            if persistent(module, name):
+                yield join(path, name), (module, name), tensor
 
 
 def portrait(model: nn.Module, registry: Registry) -> tuple[Manifest, dict[str, Tensor]]:

@@ -17,7 +17,7 @@ from ..files.weights import SHOWN, described
 from ..messages.errors import CheckpointError
 from ..messages.text import count, escape, list_lines, quote
 from ..surgery.mixins import class_name, parts_of
-from ..surgery.select import places
+from ..surgery.walk import buffers_of, join, persistent, places, set_tensor
 from .capture import Slot, slots
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -153,11 +153,9 @@ def fill(
         placed[first] = tensor
         filled[id(tensor)] = first
     for path, module in model.named_modules():
-        for local in module._non_persistent_buffers_set:
-            buffer = module._buffers.get(local)
-            if buffer is not None:
-                name = f"{path}.{local}".lstrip(".")
-                module._buffers[local] = buffer.to(device, _dtype(buffer, name, manifest, dtype))
+        for local, buffer in buffers_of(module).items():
+            if not persistent(module, local):
+                set_tensor(module, local, buffer.to(device, _dtype(buffer, join(path, local), manifest, dtype)))
 
 
 def _tie(slot: Slot, tensor: Tensor, first: Tensor, memory_alone: bool) -> None:
@@ -167,8 +165,7 @@ def _tie(slot: Slot, tensor: Tensor, first: Tensor, memory_alone: bool) -> None:
     if memory_alone:
         tensor.data = first.data
     else:
-        module, name = slot
-        (module._parameters if isinstance(first, nn.Parameter) else module._buffers)[name] = first  # type: ignore[assignment]
+        set_tensor(*slot, first)
 
 
 def _apart(slot: Slot, tensor: Tensor, name: str) -> Tensor:

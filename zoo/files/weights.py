@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..messages.errors import CheckpointError, OptionError
 from ..messages.text import and_more, printable, quote
+from ..surgery.walk import below
 from ..surgery.wrappers import unwrapped
 from .manifest import KEY, RESERVED, manifest_in
 from .tensors import TensorFile, opened
@@ -151,7 +152,7 @@ def renamed(names: Iterable[str], map: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     used = set()
     for name in names:
-        fitting = [old for old in map if old == "" or name == old or name.startswith(f"{old}.")]
+        fitting = [old for old in map if below(name, old)]
         new = name
         if fitting:
             old = max(fitting, key=len)

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..messages.render import counted, row
 from ..surgery.mixins import class_name, parts_of
 from ..surgery.placement import users, walks
 from ..surgery.provenance import KEY
-from ..surgery.select import places
+from ..surgery.walk import below, child_slots, join, named_tensors, parameter_slots, places
 from ..trace.flops import own_flops
 from ..transaction.detect import brief
 from ..transaction.states import ModuleState, same
@@ -64,7 +62,7 @@ def compared(a: nn.Module, b: nn.Module, flops: tuple[Mapping[str, int], Mapping
     own = own_flops(a, flops[0]), own_flops(b, flops[1])
     lone: list[str] = []
     for path in dict.fromkeys([*one, *two]):
-        if any(path.startswith(f"{top}.") for top in lone):
+        if any(below(path, top) for top in lone):
             continue
         if path in one and path in two:
             found = list(_at_place(path, one[path], two[path]))
@@ -84,10 +82,7 @@ def compared(a: nn.Module, b: nn.Module, flops: tuple[Mapping[str, int], Mapping
 
 def _ties(a: nn.Module, b: nn.Module) -> Iterator[Difference]:
     """Parameters and buffers of both that are one tensor in one model and several in the other."""
-    sides = [
-        {f"{path}.{name}".lstrip("."): id(t) for path, m in places(model) for name, t in _tensors(m)}
-        for model in (a, b)
-    ]
+    sides = [{name: id(t) for name, t in named_tensors(model).items()} for model in (a, b)]
     common = [name for name in sides[0] if name in sides[1]]
     first: list[dict[int, str]] = [{}, {}]
     for name in common:
@@ -95,10 +90,6 @@ def _ties(a: nn.Module, b: nn.Module) -> Iterator[Difference]:
         if before != after:
             texts = ["nothing" if other == name else other for other in (before, after)]
             yield Difference(name, "tied to", texts[0], texts[1])
-
-
-def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return [(name, t) for name, t in [*module._parameters.items(), *module._buffers.items()] if t is not None]
 
 
 def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
@@ -123,7 +114,7 @@ def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
         if shapes[0] != shapes[1]:
             before, after = ("none" if shape is None else str(shape) for shape in shapes)
             sizes = [
-                prod(shape or [0]) if name in m._parameters else 0 for shape, m in zip(shapes, (a, b), strict=True)
+                prod(shape or [0]) if name in parameter_slots(m) else 0 for shape, m in zip(shapes, (a, b), strict=True)
             ]
             yield Difference(path, name, before, after, parameters=sizes[1] - sizes[0])
 
@@ -131,7 +122,7 @@ def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
 def _reordered(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
     """The elements that both containers have, in another order: that of their calls."""
     if walks(a):
-        orders = [[name for name in m._modules if name in other._modules] for m, other in ((a, b), (b, a))]
+        orders = [[name for name in child_slots(m) if name in child_slots(other)] for m, other in ((a, b), (b, a))]
         if orders[0] != orders[1]:
             yield Difference(path, "order", ", ".join(orders[0]), ", ".join(orders[1]))
 
@@ -147,7 +138,7 @@ def _by_hand(path: str, a: ModuleState, b: ModuleState) -> Iterator[Difference]:
     for name, tensor in a.tensors.items():
         other = b.tensors.get(name)
         if other and tensor.requires_grad != other.requires_grad:
-            at = f"{path}.{name}".lstrip(".")
+            at = join(path, name)
             yield Difference(at, "requires_grad", str(tensor.requires_grad), str(other.requires_grad))
 
 
@@ -164,7 +155,7 @@ def _forward_hooks(state: ModuleState) -> list[str]:
 def _told_apart(a: nn.Module, b: nn.Module) -> tuple[str, str]:
     """Two modules of different classes in words that differ."""
     ways: list[Callable[[nn.Module], str]] = [_kind, lambda module: class_name(parts_of(type(module))[0])]
-    if not a._modules and not b._modules:
+    if not child_slots(a) and not child_slots(b):
         ways.insert(0, brief)
     told = [(way(a), way(b)) for way in ways]
     return next((pair for pair in told if pair[0] != pair[1]), told[-1])

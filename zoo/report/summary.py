@@ -16,6 +16,7 @@ from ..registry.registry import Registry
 from ..spec.spec import Spec
 from ..surgery.mixins import parts_of
 from ..surgery.provenance import info_of
+from ..surgery.walk import children_of, join
 from ..surgery.wrappers import unwrapped
 from ..trace.flops import Cost, costs, needs_memory
 from .table import Row, Summary, Weight
@@ -128,7 +129,7 @@ def _is_shape(value: Any) -> bool:
 def _row(path: str, module: nn.Module, found: Mapping[str, Cost], listed: dict[int, str]) -> Row:
     """A module's row, with those below it. listed: where each module was met first."""
     first = listed.setdefault(id(module), path)
-    below = [(f"{path}.{name}".lstrip("."), child) for name, child in module._modules.items() if child is not None]
+    below = [(join(path, name), child) for name, child in children_of(module).items()]
     children = tuple(_row(at, child, found, listed) for at, child in below)
     own = list(module.parameters())
     total, trainable = sum(p.numel() for p in own), sum(p.numel() for p in own if p.requires_grad)

@@ -16,6 +16,7 @@ from .changes import What
 from .guards import refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
 from .mixins import Mixin, add_mixin, drop_mixin, parts_of
 from .placement import at, check_layer, hand_over_hooks, match, slow_path, walks
+from .walk import child_slots, holders_of, join, move_to_front, parent_path
 
 
 def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
@@ -28,7 +29,7 @@ def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
     old = at(model, path)
     if old is not layer:
         if path:
-            refuse_cycle(layer, at(model, path.rpartition(".")[0]), path)
+            refuse_cycle(layer, at(model, parent_path(path)), path)
         _no_fast_path(model, path)
         match(model, path, layer)
         hand_over_hooks(old, layer)
@@ -36,7 +37,7 @@ def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
         return _hand_over_insertions(layer, path, old, layer)
     # Not inside the new layer: one that wraps the old module must go on holding it.
     inside = {id(m) for m in layer.modules()} - {id(m) for m in old.modules()}
-    for parent, name in _places(model, old):
+    for parent, name in holders_of(model, old):
         if id(parent) not in inside:
             setattr(parent, name, layer)
     return _hand_over_insertions(model, path, old, layer)
@@ -52,20 +53,6 @@ def _hand_over_insertions(model: nn.Module, path: str, old: nn.Module, new: nn.M
             for layer in layers if mixin is After else reversed(layers):
                 _insert(model, path, layer, mixin, first=mixin is Before)
     return model
-
-
-def _places(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Every parent of a module with the name that it has there. Written for speed: an edit of each layer calls it."""
-    found, seen, left = [], {id(model)}, [model]
-    while left:
-        parent = left.pop()
-        for name, child in parent._modules.items():
-            if child is module:
-                found.append((parent, name))
-            if child is not None and id(child) not in seen:
-                seen.add(id(child))
-                left.append(child)
-    return found
 
 
 def remove(model: nn.Module, path: str) -> nn.Module:
@@ -130,12 +117,11 @@ def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: b
 
 def _into(sequence: nn.Sequential, layer: nn.Module, first: bool) -> None:
     """Make a layer the first or last element of a Sequential under a key of its own; every other key stays."""
-    children = sequence._modules
+    children = child_slots(sequence)
     key = next(key for key in map(str, range(len(children), 2 * len(children) + 1)) if key not in children)
-    others = list(children)
     sequence.add_module(key, layer)
-    for other in others if first else ():
-        children[other] = children.pop(other)
+    if first:
+        move_to_front(sequence, key)
 
 
 def _innermost(model: nn.Module, module: nn.Module, path: str, first: bool) -> tuple[nn.Module, str]:
@@ -144,12 +130,12 @@ def _innermost(model: nn.Module, module: nn.Module, path: str, first: bool) -> t
     A Sequential runs whatever is registered in it, so it can't hold a child of its own, and a new element would move
     the indices that other code uses.
     """
-    while type(module) is nn.Sequential and len(module._modules):
-        name = list(module._modules)[0 if first else -1]
-        element = module._modules[name]
-        if element is None or len(_places(model, element)) > 1:
+    while type(module) is nn.Sequential and (children := child_slots(module)):
+        name = list(children)[0 if first else -1]
+        element = children[name]
+        if element is None or len(holders_of(model, element)) > 1:
             break  # where it stands in other places too, the insertion would run there as well
-        module, path = element, f"{path}.{name}".lstrip(".")
+        module, path = element, join(path, name)
     return module, path
 
 
@@ -175,10 +161,9 @@ def add(model: nn.Module, path: str, name: str, layer: nn.Module, first: bool = 
         place = f" at '{path}'" if path else ""
         raise OptionError(f"the {type(parent).__name__}{place} has a '{name}' already")
     match(model, path, layer)
-    others = list(parent._modules)
     parent.add_module(name, layer)
-    for other in others if first else ():
-        parent._modules[other] = parent._modules.pop(other)
+    if first:
+        move_to_front(parent, name)
     return model
 
 

@@ -9,6 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from ..messages.errors import NoEffectError, OptionError
 from ..messages.text import printable
+from .walk import child_slots, join, parent_path, set_tensor, tensors_of
 
 if TYPE_CHECKING:
     import torch
@@ -48,11 +49,11 @@ def at(model: nn.Module, path: str) -> nn.Module:
     except AttributeError:
         parent, inside = model, ""
         for name in path.split("."):
-            child = parent._modules.get(name)
+            child = child_slots(parent).get(name)
             if child is None:
                 break
-            parent, inside = child, f"{inside}.{name}".lstrip(".")
-        some = ", ".join(list(parent._modules)[:8]) or "nothing"
+            parent, inside = child, join(inside, name)
+        some = ", ".join(list(child_slots(parent))[:8]) or "nothing"
         place = f"'{inside}'" if inside else f"this {type(model).__name__}"
         # Names of modules are anyone's: they come from files and from strangers' code.
         raise NoEffectError(printable(f"there is no module at '{path}'; in {place} there is: {some}")) from None
@@ -79,21 +80,18 @@ def match(model: nn.Module, path: str, layer: nn.Module) -> None:
     like = _like(model, path)
     if like is None:
         return
-    moved: dict[int, nn.Parameter] = {}  # a parameter that stands twice in the layer stays one
+    moved: dict[int, torch.Tensor] = {}  # a parameter that stands twice in the layer stays one
     for module in layer.modules():
         if id(module) in kept:
             continue
-        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
-            if tensor is None:
-                continue
+        for name, tensor in tensors_of(module).items():
             dtype = like.dtype if tensor.is_floating_point() else tensor.dtype
             if tensor.device == like.device and tensor.dtype == dtype:
                 continue
             fresh = _moved(tensor, like.device, dtype)
             if isinstance(tensor, nn.Parameter):
-                module._parameters[name] = moved.setdefault(id(tensor), fresh)  # type: ignore[arg-type]
-            else:
-                module._buffers[name] = fresh
+                fresh = moved.setdefault(id(tensor), fresh)
+            set_tensor(module, name, fresh)
 
 
 def _moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -110,7 +108,7 @@ def _like(model: nn.Module, path: str) -> torch.Tensor | None:
     for tensor in [*place.parameters(), *place.buffers()]:
         if tensor.is_floating_point():
             return tensor
-    return _like(model, path.rpartition(".")[0]) if path else None
+    return _like(model, parent_path(path)) if path else None
 
 
 def hand_over_hooks(old: nn.Module, new: nn.Module) -> None:

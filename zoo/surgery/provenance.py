@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..spec.spec import Spec
 from .changes import Change, Changes
 from .mixins import class_name
+from .walk import persistent, places, tensors_of
 from .wrappers import unwrapped
 
 if TYPE_CHECKING:
@@ -59,14 +60,12 @@ def attach(model: nn.Module, info: Info) -> None:
 def outline_of(model: nn.Module) -> str:
     """A digest of the classes of all modules, and of the names and shapes of all weights that have a shape by now."""
     lines = []
-    for path, module in model.named_modules(remove_duplicate=False):
+    for path, module in places(model):
         lines.append(f"{path}: {class_name(type(module))}")
         lines += [
             f"{path}.{name}{list(tensor.shape)}"
-            for name, tensor in [*module._parameters.items(), *module._buffers.items()]
-            if tensor is not None
-            and not hasattr(tensor, "materialize")
-            and name not in module._non_persistent_buffers_set
+            for name, tensor in tensors_of(module).items()
+            if not hasattr(tensor, "materialize") and persistent(module, name)
         ]
     return sha256("\n".join(lines).encode()).hexdigest()[:16]
 

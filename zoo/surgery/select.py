@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..messages.errors import NoEffectError, OptionError
 from .provenance import sites_of
+from .walk import places
 from .wrappers import held_by
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="nn.Module")
 Kind = type | tuple[type, ...] | Callable[[Any], bool]
-
-
-def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every path of every module, the second names of shared ones too, which torch's own walk hides by default."""
-    yield from model.named_modules(remove_duplicate=False)
 
 
 @overload

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..messages.text import format_error
+from ..surgery.walk import child_slots, named_tensors, places, split
 from ..trace.blueprint import sample_input
 from .results import Skip
 
@@ -71,12 +72,6 @@ def run(model: Any, arguments: tuple[Any, ...], training: bool = False, seed: in
         return tensors_in(model(*copy.deepcopy(arguments)))
 
 
-def named_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer under each of its names."""
-    found = model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
-    return {name: tensor for pairs in found for name, tensor in pairs}
-
-
 def digest(tensor: Tensor) -> str:
     """A sum over the bytes of a tensor; a write through `.data` changes it too."""
     if tensor.is_meta:
@@ -105,7 +100,7 @@ def finite(tensors: Iterable[Tensor]) -> bool:
 
 def held(model: nn.Module, path: str) -> Any:
     """What stands under a dotted name."""
-    parent, _, name = path.rpartition(".")
+    parent, name = split(path)
     return getattr(model.get_submodule(parent), name, None) if has(model, parent) else None
 
 
@@ -120,7 +115,7 @@ def has(model: nn.Module, path: str) -> bool:
 def shared_pairs(model: nn.Module) -> list[tuple[str, str]]:
     """Two names each of what stands in several places, modules and tensors."""
     names: dict[int, list[str]] = defaultdict(list)
-    found: list[tuple[str, Any]] = [*model.named_modules(remove_duplicate=False), *named_tensors(model).items()]
+    found: list[tuple[str, Any]] = [*places(model), *named_tensors(model).items()]
     for name, thing in found:
         names[id(thing)].append(name)
     return [(group[0], other) for group in names.values() for other in group[1:]]
@@ -131,14 +126,14 @@ def tie(model: nn.Module) -> list[tuple[str, str]]:
     layers: dict[Any, list[str]] = defaultdict(list)
     shapes: dict[Any, list[str]] = defaultdict(list)
     for path, module in model.named_modules():
-        if not module._modules and not isinstance(module, nn.Identity):
+        if not child_slots(module) and not isinstance(module, nn.Identity):
             layers[type(module), repr(module)].append(path)
     pairs = [(paths[0], paths[1]) for paths in layers.values() if len(paths) > 1]
     for name, parameter in model.named_parameters():
         shapes[tuple(parameter.shape)].append(name)
     pairs += [(names[-2], names[-1]) for names in shapes.values() if len(names) > 1]
     for one, other in pairs:
-        parent, _, name = other.rpartition(".")
+        parent, name = split(other)
         setattr(model.get_submodule(parent), name, held(model, one))
     return pairs
 

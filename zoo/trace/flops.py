@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..messages.errors import NotApplicableError
-from ..surgery.select import places
+from ..surgery.walk import join, places
 from .shape_errors import explained
 from .skeleton import stand_in
 
@@ -77,7 +77,7 @@ def own_flops(model: nn.Module, total: Mapping[str, int]) -> dict[str, int]:
     """What each module computes itself, less what its children do."""
     found = {}
     for path, module in places(model):
-        inside = {id(child): f"{path}.{name}".lstrip(".") for name, child in module.named_children()}
+        inside = {id(child): join(path, name) for name, child in module.named_children()}
         found[path] = total.get(path, 0) - sum(total.get(child, 0) for child in inside.values())
     return found
 

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from ..messages.errors import NotApplicableError
 from ..surgery.placement import HOOK_DICTS, users
 from ..surgery.provenance import KEY
-from ..surgery.select import places
+from ..surgery.walk import places, tensors_of
 from ..surgery.wrappers import unwrapped
 
 
@@ -29,7 +29,7 @@ def stand_in(model: nn.Module, meta: bool) -> nn.Module:
         memo[id(own.get(KEY))] = own.get(KEY)
         for hooks in (own[name] for name in HOOK_DICTS if own.get(name)):
             memo[id(hooks)] = type(hooks)({key: hook for key, hook in hooks.items() if not users(hook)})
-        for value in [*module._parameters.values(), *module._buffers.values(), *own.values()]:
+        for value in [*tensors_of(module).values(), *own.values()]:
             if isinstance(value, Tensor) and id(value) not in memo:
                 memo |= _twin(value, meta)
     try:

@@ -20,7 +20,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..surgery.changes import Change, What
-from ..surgery.select import places
+from ..surgery.walk import CHILDREN, places, split
 
 
 @dataclass(frozen=True)
@@ -158,14 +158,14 @@ _DESCRIPTIVE = ("in_channels", "out_channels", "in_features", "out_features", "i
 
 
 def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
-    holder, _, name = path.rpartition(".")
+    holder, name = split(path)
     kind = What(what)
     if path not in reads:
         # A parameter or buffer of a module that was there.
         return name in reads[holder] if holder in reads and kind.is_of_tensors else None
     noted = reads[path]
     if kind is What.ORDER:
-        return "forward" in noted or "_modules" in noted  # a ModuleList is gone over, and never called
+        return "forward" in noted or CHILDREN in noted  # a ModuleList is gone over, and never called
     if kind.is_of_calls or what in _DESCRIPTIVE:
         return "forward" in noted
     if kind in (What.REPLACED, What.REMOVED, What.ALREADY, What.NO_LONGER):

@@ -19,6 +19,7 @@ from ..registry.registry import at_work
 from ..registry.resolve import Step
 from ..surgery.changes import Change, What
 from ..surgery.provenance import Info, attach, info_of
+from ..surgery.walk import join, parent_path
 from ..trace.trace import Trace, is_live, with_trace
 from .detect import Snapshot, brief, compare
 from .promises import broken_promise
@@ -127,7 +128,7 @@ def _after(before: Snapshot, model: nn.Module) -> Snapshot:
         if path in before.paths:
             module.training = before.state(path).training
         else:
-            module.training = model.get_submodule(path.rpartition(".")[0]).training
+            module.training = model.get_submodule(parent_path(path)).training
     return Snapshot(model)
 
 
@@ -173,5 +174,5 @@ class _NotingGrad(TorchFunctionMode):
 
 def _unchanged(part: str, path: str, name: str, value: Any) -> Change:
     if isinstance(value, nn.Module):
-        return Change(part, f"{path}.{name}".lstrip("."), What.ALREADY, brief(value), brief(value))
+        return Change(part, join(path, name), What.ALREADY, brief(value), brief(value))
     return Change(part, path, What.ALREADY, f"{name}={value!r}", f"{name}={value!r}")

@@ -17,7 +17,7 @@ from ..messages.text import put_in_a_line
 from ..surgery.changes import Change, What
 from ..surgery.mixins import parts_of
 from ..surgery.placement import walks
-from ..surgery.select import places
+from ..surgery.walk import CHILDREN, child_slots, join, places
 from .states import ModuleState, TensorState, same, sized, untouched
 from .write_log import Writes
 
@@ -40,11 +40,7 @@ class Snapshot:
     @cached_property
     def tensors(self) -> dict[str, TensorState]:
         """Every name of every parameter and buffer, the second names of tied ones too."""
-        return {
-            f"{path}.{name}".lstrip("."): state
-            for path in self.paths
-            for name, state in self.state(path).tensors.items()
-        }
+        return {join(path, name): state for path in self.paths for name, state in self.state(path).tensors.items()}
 
     def restore(self) -> nn.Module:
         """Undo everything, the writes into tensors that were noted too, and return the old root."""
@@ -182,7 +178,7 @@ def _order_change(path: str, old: ModuleState, new: ModuleState, part: str) -> I
     """The order in which a container runs what it held before and goes on holding."""
     if not walks(new.module):
         return
-    was, now = (state.containers["_modules"] for state in (old, new))
+    was, now = (state.containers[CHILDREN] for state in (old, new))
     texts = [", ".join(name for name in one if name in other) for one, other in ((was, now), (now, was))]
     if texts[0] != texts[1]:
         yield Change(part, path, What.ORDER, put_in_a_line(texts[0]), put_in_a_line(texts[1]))
@@ -205,7 +201,7 @@ def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> I
 def _tensor_change(
     path: str, name: str, old: TensorState | None, new: TensorState | None, part: str, count: _Count
 ) -> Iterator[Change]:
-    at = f"{path}.{name}".lstrip(".")
+    at = join(path, name)
     if old is None or new is None or old.tensor is not new.tensor:
         what = What.REPLACED if old and new else What.ADDED if new else What.REMOVED
         came, went = count.added([new.tensor] if new else []), count.removed([old.tensor] if old else [])
@@ -228,7 +224,8 @@ def _text(config: Mapping[str, Any], key: str) -> str:
 
 def brief(module: nn.Module) -> str:
     """A module in a line: `ReLU(inplace=True)`, `ModuleDict(cls: Linear, reg: Linear)`."""
-    if not module._modules:
+    children = child_slots(module)
+    if not children:
         return put_in_a_line(repr(module))
-    inside = ", ".join(f"{name}: {type(child).__name__}" for name, child in module._modules.items())
+    inside = ", ".join(f"{name}: {type(child).__name__}" for name, child in children.items())
     return put_in_a_line(f"{type(module).__name__}({inside})")

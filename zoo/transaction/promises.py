@@ -10,6 +10,7 @@ from torch import nn
 from ..messages.errors import PluginError
 from ..messages.text import format_place
 from ..surgery.mixins import parts_of
+from ..surgery.walk import NON_PERSISTENT, child_slots, join, parent_path
 from .detect import Snapshot
 from .states import PLAIN, TORCHS_OWN, untouched
 
@@ -45,11 +46,11 @@ def _persistence(before: Snapshot, after: Snapshot) -> str | None:
         old, new = before.states.get(id(module)), after.states[id(module)]
         if old is None or untouched(old, new):
             continue
-        was, now = (state.containers["_non_persistent_buffers_set"] for state in (old, new))
+        was, now = (state.containers[NON_PERSISTENT] for state in (old, new))
         if moved := (was ^ now) & old.tensors.keys() & new.tensors.keys():
             name = min(moved)
             took = "put {} into" if name in was else "took {} out of"
-            full = f"{path}.{name}".lstrip(".")
+            full = join(path, name)
             return f"{took.format(repr(full))} the state dict, so that checkpoints of the base no longer fit"
     return None
 
@@ -74,14 +75,14 @@ def _untied(before: Snapshot, after: Snapshot) -> str | None:
 
 
 def _holder(snapshot: Snapshot, name: str) -> nn.Module | None:
-    return snapshot.paths.get(name.rpartition(".")[0])
+    return snapshot.paths.get(parent_path(name))
 
 
 def _other_class(before: Snapshot, after: Snapshot) -> str | None:
     old, new = before.root, after.root
     # Of the base alone: what it became are mixins over it, side by side and not one above the other.
     base = parts_of(before.state("").cls)[0]
-    if (old is new or old._modules) and not isinstance(new, base):
+    if (old is new or child_slots(old)) and not isinstance(new, base):
         return f"returned a {type(new).__name__} for a {type(old).__name__}; a variant stays of its base's class"
     return None
 

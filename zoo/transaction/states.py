@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from ..surgery.placement import HOOK_DICTS, slow_path
 from ..surgery.provenance import KEY
+from ..surgery.walk import tensors_of
 from .write_log import address
 
 TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
@@ -90,11 +91,7 @@ class ModuleState:
     def of(cls, module: nn.Module) -> ModuleState:
         attributes = dict(vars(module))
         containers = {k: _copy(v) for k, v in attributes.items() if isinstance(v, (dict, list, set))}
-        tensors = {
-            name: TensorState.of(t)
-            for name, t in [*module._parameters.items(), *module._buffers.items()]
-            if t is not None
-        }
+        tensors = {name: TensorState.of(t) for name, t in tensors_of(module).items()}
         return cls(module, type(module), attributes, containers, tensors)
 
     def config(self) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from ...report.diff import diff
 from ...spec.spec import parse
 from ...surgery.changes import What
 from ...surgery.provenance import changes_of
+from ...surgery.walk import named_tensors
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
 from ..subjects import DECLINES, Trial
-from ..tools import brief, digests, gradients, named_tensors, run, same
+from ..tools import brief, digests, gradients, run, same
 
 
 def round_trip(trial: Trial) -> None:

@@ -12,10 +12,11 @@ from ...messages.text import list_names
 from ...registry.resolve import plan_of
 from ...spec.spec import parse
 from ...surgery.provenance import sites_of
+from ...surgery.walk import named_tensors
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
 from ..subjects import Ground
-from ..tools import brief, digests, finite, gradients, has, moved, named_tensors, run, same
+from ..tools import brief, digests, finite, gradients, has, moved, run, same
 from .execution import compiled, exported
 
 

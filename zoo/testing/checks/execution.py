@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from ...factory.factory import create
 from ...messages.text import list_names
+from ...surgery.walk import named_tensors
 from ..results import Skip
 from ..subjects import Trial
-from ..tools import brief, digests, finite, gradients, moved, named_tensors, run, same
+from ..tools import brief, digests, finite, gradients, moved, run, same
 
 
 def device(trial: Trial) -> str | None:

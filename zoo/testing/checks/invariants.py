@@ -13,23 +13,10 @@ from torch import Tensor, nn
 from ...factory.factory import create, spec_of
 from ...messages.text import list_names
 from ...surgery.provenance import changes_of
+from ...surgery.walk import named_tensors, parent_path
 from ..results import Skip
 from ..subjects import DECLINES, Trial, names_of
-from ..tools import (
-    brief,
-    differing,
-    digest,
-    digests,
-    has,
-    held,
-    leaves,
-    named_tensors,
-    run,
-    same,
-    shared_pairs,
-    tensors_in,
-    tie,
-)
+from ..tools import brief, differing, digest, digests, has, held, leaves, run, same, shared_pairs, tensors_in, tie
 
 
 def weights(trial: Trial) -> None:
@@ -94,7 +81,7 @@ def sharing(trial: Trial) -> str:
 
 def _still_shared(model: nn.Module, pairs: list[tuple[str, str]]) -> None:
     for one, other in pairs:
-        if all(has(model, name.rpartition(".")[0]) for name in (one, other)):
+        if all(has(model, parent_path(name)) for name in (one, other)):
             assert held(model, one) is held(model, other), f"'{one}' and '{other}' were one thing, and are two"
 
 
@@ -141,7 +128,7 @@ def state(trial: Trial) -> None:
     for path, module in model.named_modules():
         place = path
         while place not in modes:  # what is new is in the mode of what it came to
-            place = place.rpartition(".")[0]
+            place = parent_path(place)
         if module is before.get(path) and type(module) is not classes[path]:
             continue  # what became something else may hold its own mode
         assert module.training == modes[place], f"'{path}' is in another mode than '{place}' was"
