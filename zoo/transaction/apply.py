@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
-import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
 from ..messages.text import and_more, format_place
@@ -19,9 +16,10 @@ from ..registry.registry import at_work
 from ..registry.resolve import Step
 from ..surgery.changes import Change, What
 from ..surgery.provenance import Info, attach, info_of
-from ..surgery.walk import join, parent_path
+from ..surgery.walk import parent_path
 from ..trace.trace import Trace, is_live, with_trace
-from .detect import Snapshot, brief, compare
+from .already import find_already
+from .detect import Snapshot, compare
 from .promises import broken_promise
 from .write_log import Writes
 
@@ -88,7 +86,10 @@ def _guarded(
         raise problem
     found = compare(before, after, part)
     if not found:
-        found = _already(step, before, part, trace, writes)
+        found = find_already(before, lambda: with_trace(trace, lambda: _call(step, model, writes)), part)
+    if not found:
+        kind = NoEffectError if _wrote_selector(step) else NotApplicableError
+        raise kind(f"{name} changed nothing: it found nothing to work on in this {type(model).__name__}")
     if trace:
         brought = brought | (before.paths.keys() - trace.notes.reads.keys())
     found = [replace(change, live=is_live(change, trace, brought)) for change in found]
@@ -130,49 +131,3 @@ def _after(before: Snapshot, model: nn.Module) -> Snapshot:
         else:
             module.training = model.get_submodule(parent_path(path)).training
     return Snapshot(model)
-
-
-def _already(step: Step, before: Snapshot, part: str, trace: Trace | None, writes: Writes) -> list[Change]:
-    """The modifier changed nothing. It may have set what was so before: then that is no error, so that sweeps run.
-
-    To tell that from one that found nothing to do, it runs once more, on the model that it left as it was, while each
-    attribute that it sets is noted.
-    """
-    notes: dict[tuple[str, str], Any] = {}
-    plain = nn.Module.__setattr__
-
-    def noting(self: nn.Module, name: str, value: Any) -> None:
-        state = before.states.get(id(self))
-        if state and name != "training" and not name.startswith("_") and hasattr(self, name):
-            notes[before.first[id(self)], name] = value
-        plain(self, name, value)
-
-    with mock.patch.object(nn.Module, "__setattr__", noting), _NotingGrad(before, notes):
-        with_trace(trace, lambda: _call(step, before.root, writes))
-    if not notes:
-        kind = NoEffectError if _wrote_selector(step) else NotApplicableError
-        raise kind(
-            f"{step.modifier.name} changed nothing: it found nothing to work on in this {type(before.root).__name__}"
-        )
-    return [_unchanged(part, path, name, value) for (path, name), value in notes.items()]
-
-
-class _NotingGrad(TorchFunctionMode):
-    """Notes `parameter.requires_grad = True` and `requires_grad_()`, which pass by the modules."""
-
-    def __init__(self, before: Snapshot, notes: dict[tuple[str, str], Any]) -> None:
-        super().__init__()
-        self.names = {id(state.tensor): name for name, state in before.tensors.items()}
-        self.notes = notes
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        sets = func in (torch.Tensor.requires_grad_, torch.Tensor.requires_grad.__set__)  # type: ignore[attr-defined]
-        if sets and id(args[0]) in self.names:
-            self.notes[self.names[id(args[0])], "requires_grad"] = args[0].requires_grad
-        return func(*args, **(kwargs or {}))
-
-
-def _unchanged(part: str, path: str, name: str, value: Any) -> Change:
-    if isinstance(value, nn.Module):
-        return Change(part, join(path, name), What.ALREADY, brief(value), brief(value))
-    return Change(part, path, What.ALREADY, f"{name}={value!r}", f"{name}={value!r}")

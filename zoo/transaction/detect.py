@@ -205,16 +205,16 @@ def _tensor_change(
     if old is None or new is None or old.tensor is not new.tensor:
         what = What.REPLACED if old and new else What.ADDED if new else What.REMOVED
         came, went = count.added([new.tensor] if new else []), count.removed([old.tensor] if old else [])
-        yield Change(part, at, what, _shape(old), _shape(new), added=came, removed=went)
+        yield Change(part, at, what, shape_of(old), shape_of(new), added=came, removed=went)
         return
     if old.requires_grad != new.requires_grad:
         yield Change(part, at, What.REQUIRES_GRAD, str(old.requires_grad), str(new.requires_grad))
     if old.version != new.version or old.shape != new.shape:
-        yield Change(part, at, What.VALUES, _shape(old), _shape(new))
+        yield Change(part, at, What.VALUES, shape_of(old), shape_of(new))
     yield from _hook_changes(at, old.hooks(), new.hooks(), part)
 
 
-def _shape(state: TensorState | None) -> str:
+def shape_of(state: TensorState | None) -> str:
     return "" if state is None else f"{str(state.dtype).removeprefix('torch.')}{list(state.shape)}"
 
 
