@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .factory.factory import modify as modify
     from .factory.factory import spec_of as spec_of
     from .files.manifest import Manifest as Manifest
-    from .files.weights import Report as Report
+    from .files.match import Report as Report
     from .files.weights import carry as carry
     from .messages.errors import CheckpointError as CheckpointError
     from .messages.errors import NoEffectError as NoEffectError
@@ -83,7 +83,8 @@ _HOMES = {
     "files.manifest": "Manifest",
     "surgery.mixins": "Mixin",
     "registry.declare": "Arch Family Modifier Where arch family modifier",
-    "files.weights": "Report carry",
+    "files.match": "Report",
+    "files.weights": "carry",
     "checkpoint.checkpoint": "load read_manifest save",
     "report.diff": "diff verify",
     "surgery.edits": "add become insert_after insert_before remove replace unbecome",

@@ -20,7 +20,8 @@ from ..factory.builder import tell
 from ..files.atomic import store
 from ..files.header import FILE, path_of
 from ..files.manifest import KEY, Manifest, manifest_in, other_versions, read
-from ..files.tensors import Stored, TensorFile, opened, writer
+from ..files.match import Mismatch, mismatches
+from ..files.tensors import TensorFile, opened, writer
 from ..files.weights import carry_from, contents_of, names_in
 from ..messages.errors import CheckpointError, OptionError, ZooError
 from ..messages.text import printable, quote
@@ -28,8 +29,9 @@ from ..registry.registry import Registry, default_registry
 from ..surgery.provenance import attach, info_of, outline_of, sealed
 from ..surgery.wrappers import unwrapped
 from .capture import portrait, slots
+from .checks import check_classes, check_fits, check_manifest
 from .rebuild import plan_for, rebuild
-from .restore import check_classes, check_fits, check_manifest, fill, misfits, put_back
+from .restore import fill, put_back
 from .training import Resumption, training_state
 
 if TYPE_CHECKING:
@@ -91,9 +93,8 @@ def _check_spec(model: nn.Module, manifest: Manifest, registry: Registry) -> Non
     if info is None or info.outline == outline_of(model):
         return
     wanted = _as_saved(manifest, registry)
-    held = {name: Stored(tuple(tensor.shape), tensor.dtype) for name, _, tensor in slots(model)}
     try:
-        check_fits(wanted, held, {name: name for name in held}, str(manifest.spec), "model")
+        check_fits(wanted, {name: tensor for name, _, tensor in slots(model)}, str(manifest.spec), "model")
         check_classes(model, wanted, str(manifest.spec))
     except CheckpointError as error:
         raise CheckpointError(
@@ -200,7 +201,7 @@ def _loaded(
         model = rebuild(
             plan, registry, "meta" if target.type == "meta" else "cpu", None if overrides else manifest.changes
         )
-        check_fits(model, file.stored(), names, str(plan.spec))
+        check_fits(model, contents_of(file)[0], str(plan.spec))
     with _told(file.name, manifest, False):
         spelt = _as_saved(manifest, registry) if overrides else None
         check_manifest(manifest, spelt or model, file.stored())
@@ -231,13 +232,14 @@ def _told(name: str, manifest: Manifest, overridden: bool) -> Iterator[None]:
         raise CheckpointError(f"{quote(name)}: {what}{other_versions(manifest)}") from error
 
 
-def differs(path: Path, registry: Registry | None = None) -> tuple[Manifest, list[tuple[str, str, str]]]:
-    """Where a file's weights aren't those of its own spec, as (name, by the spec, in the file). Reads no tensor."""
+def verify_file(path: Path, registry: Registry | None = None) -> tuple[Manifest, list[Mismatch]]:
+    """A file's manifest, and where its weights aren't those of its own spec. Reads no tensor."""
     registry = registry or default_registry()
     with opened(path) as file:
         manifest = manifest_in(file.header, file.name)
         with _told(file.name, manifest, False):
-            return manifest, misfits(_as_saved(manifest, registry), file.stored(), names_in(file))
+            wanted = {name: tensor for name, _, tensor in slots(_as_saved(manifest, registry))}
+            return manifest, mismatches(wanted, contents_of(file)[0], exact=True)
 
 
 def _into(

@@ -8,53 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ..messages.errors import CheckpointError, OptionError
-from ..messages.text import and_more, printable, quote
+from ..messages.text import quote
 from ..surgery.walk import below
 from ..surgery.wrappers import unwrapped
 from .manifest import KEY, RESERVED, manifest_in
+from .match import Report, match_tensors
 from .tensors import TensorFile, opened
-
-SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Report:
-    """Names of weights. matched: carried over. missing: in the model alone. unexpected: in the source alone.
-
-    reshaped: in both, but of another shape or kind, as (name, wanted, found).
-    """
-
-    matched: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    reshaped: tuple[tuple[str, str, str], ...] = ()
-
-    @property
-    def exact(self) -> bool:
-        """Whether every weight found its place."""
-        return not (self.missing or self.unexpected or self.reshaped)
-
-    def __str__(self) -> str:
-        lines = [f"{len(self.matched)} weights matched"]
-        lines += _listed("missing from the source", self.missing)
-        lines += _listed("unexpected in the source", self.unexpected)
-        lines += _listed("of another shape or kind", [f"{n} (wants {a}, found {b})" for n, a, b in self.reshaped])
-        return "\n  ".join(lines)
-
-
-def _listed(what: str, names: Any) -> list[str]:
-    if not names:
-        return []
-    more = and_more(len(names), SHOWN, ", … and ")
-    return [f"{len(names)} {what}: {printable(', '.join(names[:SHOWN]))}{more}"]
-
 
 Contents = tuple[Mapping[str, Any], Callable[[str], Tensor]]
 Weights = nn.Module | Mapping[str, Any] | str | os.PathLike[str]
@@ -126,7 +92,7 @@ def carry_from(
     targets = model.state_dict(keep_vars=True)
     if any(tensor.is_meta for tensor in targets.values()):
         raise OptionError("a model on the meta device has no memory for weights; create it without device='meta'")
-    report = compared(targets, {new: found[old] for new, old in old_names.items()})
+    report = match_tensors(targets, {new: found[old] for new, old in old_names.items()})
     if strict and not report.exact:
         raise CheckpointError(f"these weights aren't this model's: {report}")
     for name in report.matched:
@@ -136,11 +102,15 @@ def carry_from(
         raise OptionError(f"{quote(old_names[empty[0]])} in the source is on the meta device and has no values")
     with torch.no_grad():
         for name, tensor in values.items():
-            targets[name].copy_(tensor)
+            if is_lazy(target := targets[name]):
+                target.materialize(tensor.shape)
+            target.copy_(tensor)
     return report
 
 
 def _check_writable(name: str, target: Tensor) -> None:
+    if is_lazy(target):
+        return
     if target.is_inference() and not torch.is_inference_mode_enabled():
         raise CheckpointError(f"'{name}' was made in inference mode and takes no values outside of it")
     if any(stride == 0 and size > 1 for stride, size in zip(target.stride(), target.shape, strict=True)):
@@ -165,32 +135,3 @@ def renamed(names: Iterable[str], map: Mapping[str, str]) -> dict[str, str]:
     if unused := [old for old in map if old not in used]:
         raise OptionError(f"map: the source has nothing called {quote(unused[0])}")
     return found
-
-
-def compared(targets: Mapping[str, Tensor], found: Mapping[str, Any]) -> Report:
-    """What would fit. A float may become another float, but no integer a float, nor a complex number a real one.
-
-    A tensor with several names is filled under any of them.
-    """
-    matched = []
-    reshaped = []
-    for name, target in targets.items():
-        if name not in found:
-            continue
-        if tuple(target.shape) == tuple(found[name].shape) and _kind(target.dtype) == _kind(found[name].dtype):
-            matched.append(name)
-        else:
-            reshaped.append((name, described(target), described(found[name])))
-    filled = {id(targets[name]) for name in matched}
-    missing = tuple(name for name in targets if name not in found and id(targets[name]) not in filled)
-    unexpected = tuple(name for name in found if name not in targets)
-    return Report(tuple(matched), missing, unexpected, tuple(reshaped))
-
-
-def _kind(dtype: torch.dtype) -> tuple[bool, bool]:
-    return dtype.is_floating_point, dtype.is_complex
-
-
-def described(tensor: Any) -> str:
-    """`float32[2, 70]`, of a tensor or of one that lies in a file."""
-    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
