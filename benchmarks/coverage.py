@@ -46,7 +46,7 @@ def try_arch(name: str) -> list[dict[str, Any]]:
     import torch
 
     import zoo
-    from zoo.factory.factory import preview
+    from zoo.factory.rehearsal import preview
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 import torch
 
-from zoo.registry.entry_points import load_plugins
+from zoo.registry.loader import load_plugins
 from zoo.registry.registry import Registry, default_registry
 
 torch.set_num_threads(1)  # more of them only spin where several test runs share the cores

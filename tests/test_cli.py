@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import zoo
-from zoo.cli.main import KINDS, main, printable
+from zoo.cli.main import KINDS, main
+from zoo.messages.text import printable
 
 # What a hostile or clumsy plugin may say: a terminal escape, bell, carriage return, bidirectional override, markup.
 NASTY = "\x1b[31mred\x07\r [bold]cls[/bold] \u202ehello"

@@ -11,7 +11,8 @@ import torchvision
 from torch import nn
 
 import zoo
-from zoo.report.diff import Difference, Differences, Side
+from zoo.report.compare import Difference
+from zoo.report.diff import Differences, Side
 
 
 def rows(found: object) -> list[tuple[str, str, str, str]]:

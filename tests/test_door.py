@@ -23,9 +23,9 @@ from conftest import World
 from torch import nn
 
 import zoo
-from zoo.cli.group import plugin_commands
 from zoo.cli.main import main
 from zoo.registry import hookspecs
+from zoo.registry.commands import plugin_commands
 from zoo.registry.entry_points import find_plugins
 from zoo.registry.registry import default_registry
 

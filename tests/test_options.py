@@ -13,8 +13,8 @@ from annotated_types import Ge, Gt, Le, MinLen
 from torch import nn
 
 import zoo
+from zoo.registry.bind import Bound, bind
 from zoo.registry.layers import layer_table
-from zoo.registry.options import Bound, bind
 from zoo.surgery.provenance import info_of
 
 Size = Annotated[int, Ge(1)]

@@ -22,7 +22,8 @@ from torch import nn
 
 import zoo
 from zoo.cli.main import main
-from zoo.registry.entry_points import Plugin, load_plugins
+from zoo.registry.loader import load_plugins
+from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
 # The smallest plugin, as an author would write it; the body is what the docs leave to him.

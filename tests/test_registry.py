@@ -14,7 +14,7 @@ from torch import nn
 from zoo_archs import timm_models
 
 import zoo
-from zoo.registry.entry_points import Plugin
+from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
 OWN = [zoo_archs, timm_models, zoo_modifiers]

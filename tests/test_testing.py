@@ -19,7 +19,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 import zoo
 import zoo.testing
-from zoo.registry.entry_points import load_plugins
+from zoo.registry.loader import load_plugins
 from zoo.testing import nets
 from zoo.testing.kit import ARCHS, DECLARATIONS, PLUGINS, TRIALS
 

@@ -92,7 +92,7 @@ def layer_of(name: str) -> Any:
         return added[name]
     names = sorted({*known, *added})
     hint = zoo.suggest(name, names, f"the names: {', '.join(names)}")
-    raise zoo.OptionError(f"act: no activation '{name}'; {hint}{added.not_there(name)}")
+    raise zoo.OptionError(f"act: no activation '{name}'; {hint}{added.list_absent(name)}")
 
 
 def _function(name: str) -> Any:

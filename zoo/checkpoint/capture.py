@@ -16,10 +16,10 @@ from ..files.manifest import RESERVED, Manifest, Owner, version_of
 from ..files.tensors import NAMES
 from ..messages.errors import CheckpointError
 from ..messages.text import quote
+from ..registry.bind import spell_out
 from ..registry.declare import Arch
-from ..registry.entry_points import OWN, Plugin, normalise
-from ..registry.options import whole
 from ..registry.owners import Owned
+from ..registry.plugins import OWN, Plugin, normalise
 from ..registry.registry import Registry
 from ..registry.resolve import Plan, plan_of
 from ..surgery.mixins import parts_of
@@ -167,8 +167,8 @@ def _channels_last(tensor: Tensor) -> bool:
 
 def _parts(plan: Plan) -> tuple[str, ...]:
     """The arch and each modifier as a text with every option."""
-    arch = whole(plan.spec.arch, plan.arch.build, plan.options, 0)
-    steps = (whole(s.bound.call, s.modifier.apply, s.bound.values, 1) for s in plan.steps)
+    arch = spell_out(plan.spec.arch, plan.arch.build, plan.options, 0)
+    steps = (spell_out(s.bound.call, s.modifier.apply, s.bound.values, 1) for s in plan.steps)
     return tuple(map(str, (arch, *steps)))
 
 

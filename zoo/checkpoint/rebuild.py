@@ -16,8 +16,8 @@ from ..factory.skip_init import SkipInit
 from ..files.manifest import Manifest, Owner, check_parts, installable, spec_of_parts, version_of
 from ..messages.errors import CheckpointError, OptionError, UnknownNameError, ZooError
 from ..messages.text import printable, quote
+from ..registry.bind import add_keywords
 from ..registry.declare import Arch
-from ..registry.options import from_keywords
 from ..registry.owners import Owned
 from ..registry.registry import Registry
 from ..registry.resolve import Plan, plan_of
@@ -122,7 +122,7 @@ def _overridden(spec: Spec, arch: Call, parts: list[Call], overrides: Mapping[st
 
 
 def _with(call: Call, option: str, value: Any, key: str) -> Call:
-    made, rest = from_keywords(call, {option: value})
+    made, rest = add_keywords(call, {option: value})
     if rest:
         raise OptionError(f"{key}={value!r} can't be written in a spec, so no file can be built with it")
     return made

@@ -13,8 +13,8 @@ import click
 from ..messages.errors import ZooError
 from ..messages.text import printable
 from ..registry.commands import plugin_commands
-from ..registry.entry_points import check_own_package
-from ..registry.owners import Owned, choose, claims_of, reached_as
+from ..registry.loader import check_own_package
+from ..registry.owners import Owned, choose, find_claims, qualify
 from ..registry.registry import Registry, default_registry
 
 Table = dict[str, dict[str, Owned[click.Command]]]
@@ -39,7 +39,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if (own := super().get_command(ctx, cmd_name)) is not None:
             return own
-        _, claims = claims_of(cmd_name, plugin_commands(installed()))
+        _, claims = find_claims(cmd_name, plugin_commands(installed()))
         owner = choose("command", cmd_name, claims)
         return claims[owner].value if owner else None
 
@@ -50,13 +50,13 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            if not (more := printable(installed().not_there(args[0]))):
+            if not (more := printable(installed().list_absent(args[0]))):
                 raise
             raise click.UsageError(f"{error.format_message()}{more}", ctx) from None
 
     def _reached(self, name: str, owner: str, table: Table) -> str:
         """A name of the zoo's own can't be taken over."""
-        return f"{owner}/{name}" if name in self.commands else reached_as(name, owner, table[name])
+        return f"{owner}/{name}" if name in self.commands else qualify(name, owner, table[name])
 
 
 def installed() -> Registry:

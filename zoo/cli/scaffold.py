@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 
 from ..messages.errors import OptionError, UnknownNameError
-from ..registry.entry_points import OWN, RESERVED_OWNERS, normalise
+from ..registry.plugins import OWN, RESERVED_OWNERS, normalise
 from ..registry.registry import Registry, default_registry
 from ..spec.values import Call
 

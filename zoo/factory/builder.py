@@ -12,8 +12,8 @@ import torch
 
 from ..messages.errors import PluginWarning, ZooError
 from ..registry.declare import Arch
-from ..registry.entry_points import reason_of
-from ..registry.options import called
+from ..registry.options import call_with
+from ..registry.plugins import reason_of
 from ..registry.registry import Registry, default_registry
 from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec
@@ -40,7 +40,7 @@ def build(
 def build_arch(plan: Plan, sources: Mapping[str, Any], mode: AbstractContextManager[Any] | None = None) -> nn.Module:
     """The bare arch, and what the zoo knows of it. mode: something to enter while the arch's own code runs."""
     with archs_word(plan, any(sources.values())), mode or nullcontext():
-        model = called(plan.arch.build, {**plan.options, **sources})
+        model = call_with(plan.arch.build, {**plan.options, **sources})
     return introduce(plan.arch, model, plan.spec.base, plan.obstacle)
 
 

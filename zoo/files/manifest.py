@@ -18,7 +18,7 @@ from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
 
 from ..messages.errors import CheckpointError, SpecError
 from ..messages.text import escape, printable, quote
-from ..registry.entry_points import OWN
+from ..registry.plugins import OWN
 from ..spec.parser import MAX_CHARACTERS, MAX_PARTS, read_mods, read_spec
 from ..spec.spec import Spec
 from ..surgery.changes import Change

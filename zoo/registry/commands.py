@@ -9,7 +9,7 @@ import click
 
 from ..messages.errors import PluginError
 from .declare import check_name
-from .entry_points import kept_quiet
+from .loader import quieten
 from .owners import Owned
 from .registry import Registry
 
@@ -21,7 +21,7 @@ def plugin_commands(registry: Registry) -> Table:
     table: Table = {}
     for plugin, hook in registry.asked("zoo_commands"):
         try:
-            with kept_quiet():
+            with quieten():
                 found = _checked(hook.function())
             for name in found:
                 if plugin.owner in table.get(name, {}):

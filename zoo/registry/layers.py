@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..messages.errors import OptionError, PluginError, ZooError
 from ..spec.values import Call, Value, format_value
-from .owners import NONE, Claims, Maker, Offers, Said, nothing
+from .owners import NONE, Claims, Maker, Offers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,9 +42,9 @@ class Layer:
         options = {k: v for k, v in bound if k is not None}
 
         def make() -> Any:
-            return made(*map(_built, args), **{k: _built(v) for k, v in options.items()})
+            return made(*map(_build, args), **{k: _build(v) for k, v in options.items()})
 
-        layer = cls(Call(table.canonical(call.name), tuple((k, _spelt(v)) for k, v in bound)), make)
+        layer = cls(Call(table.canonical(call.name), tuple((k, _spell(v)) for k, v in bound)), make)
         layer._try_out(made)
         return layer
 
@@ -65,7 +65,7 @@ class Layer:
         except SystemExit as error:
             raise PluginError(f"{self.call} raised SystemExit: {error}") from error
         except Exception as error:
-            raise OptionError(f"{self.call}: {error}; {shown_call(self.call.name, made)}") from None
+            raise OptionError(f"{self.call}: {error}; {format_signature(self.call.name, made)}") from None
         if not isinstance(module, torch.nn.Module):
             raise PluginError(f"{self.call} gives a {type(module).__name__}; a layer is an nn.Module")
 
@@ -103,7 +103,7 @@ class Template:
 
     def build(self, **numbers: Any) -> nn.Module:
         """A fresh module with these numbers for the words of their names; OptionError where the layer refuses it."""
-        layer: Layer = Layer.bind(_filled(self.call, numbers), Offers("layer", NONE, self.makers))
+        layer: Layer = Layer.bind(_fill(self.call, numbers), Offers("layer", NONE, self.makers))
         return layer.build()
 
     def __str__(self) -> str:
@@ -119,16 +119,16 @@ def _canonical(value: Value, table: Offers, makers: dict[str, Maker]) -> Value:
     return type(value)(_canonical(item, table, makers) for item in value) if isinstance(value, tuple) else value
 
 
-def _filled(value: Value, numbers: Mapping[str, Any]) -> Value:
+def _fill(value: Value, numbers: Mapping[str, Any]) -> Value:
     """A value with every word that is a name of a number replaced by it."""
     if isinstance(value, Call):
-        return Call(value.name, tuple((key, _filled(item, numbers)) for key, item in value.args))
+        return Call(value.name, tuple((key, _fill(item, numbers)) for key, item in value.args))
     if isinstance(value, tuple):
-        return type(value)(_filled(item, numbers) for item in value)
+        return type(value)(_fill(item, numbers) for item in value)
     return numbers.get(value, value) if isinstance(value, str) else value
 
 
-def shown_call(name: str, made: Callable[..., Any]) -> str:
+def format_signature(name: str, made: Callable[..., Any]) -> str:
     """`GeM(p: float = 3.0)`; brackets with dots for what has no signature."""
     try:
         return f"{name}{inspect.signature(made)}"
@@ -136,17 +136,17 @@ def shown_call(name: str, made: Callable[..., Any]) -> str:
         return f"{name}(...)"
 
 
-def _spelt(value: Any) -> Value:
+def _spell(value: Any) -> Value:
     """A bound value as the spec has it, every layer under the name that reaches it."""
     if isinstance(value, Layer):
         return value.call
-    return type(value)(map(_spelt, value)) if isinstance(value, tuple) else value
+    return type(value)(map(_spell, value)) if isinstance(value, tuple) else value
 
 
-def _built(value: Any) -> Any:
+def _build(value: Any) -> Any:
     if isinstance(value, Layer):
         return value.make()
-    return tuple(map(_built, value)) if isinstance(value, tuple) else value
+    return tuple(map(_build, value)) if isinstance(value, tuple) else value
 
 
 def torch_layers() -> dict[str, Callable[..., Any]]:
@@ -157,6 +157,8 @@ def torch_layers() -> dict[str, Callable[..., Any]]:
     return {name: found[name] for name in sorted(found) if name != "Module" and not name.startswith("_")}
 
 
-def layer_table(claims: Mapping[str, Claims[Maker | str]] = NONE, not_there: Said = nothing) -> Offers:
+def layer_table(
+    claims: Mapping[str, Claims[Maker | str]] = NONE, list_absent: Callable[[str], str] = lambda name: ""
+) -> Offers:
     """The layers that a spec may name: torch.nn's, which no plugin can take over, and those of plugins."""
-    return Offers("layer", claims, torch_layers(), "the layers are torch.nn's and those of plugins", not_there)
+    return Offers("layer", claims, torch_layers(), "the layers are torch.nn's and those of plugins", list_absent)

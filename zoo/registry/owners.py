@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 from ..messages.errors import PluginError, UnknownNameError
 from ..messages.text import suggest
 from ..spec.spec import Spec
-from .entry_points import Plugin, kept_quiet, reason_of
+from .loader import quieten
+from .plugins import Plugin, reason_of
 
 T = TypeVar("T")
 Maker = Callable[..., Any]
@@ -55,7 +56,7 @@ def choose(kind: str, name: str, claims: Claims[T]) -> str | None:
     raise error
 
 
-def reached_as(name: str, owner: str, claims: Claims[T]) -> str:
+def qualify(name: str, owner: str, claims: Claims[T]) -> str:
     """The name under which a claim is reached: bare, if the bare name means it."""
     try:
         return name if choose("arch", name, claims) == owner else f"{owner}/{name}"
@@ -63,7 +64,7 @@ def reached_as(name: str, owner: str, claims: Claims[T]) -> str:
         return f"{owner}/{name}"
 
 
-def claims_of(name: str, table: Mapping[str, Claims[T]]) -> tuple[str, Claims[T]]:
+def find_claims(name: str, table: Mapping[str, Claims[T]]) -> tuple[str, Claims[T]]:
     """The bare name in `owner/name` or `name`, and who claims it."""
     owner, slash, rest = name.partition("/")
     if not slash:
@@ -71,20 +72,12 @@ def claims_of(name: str, table: Mapping[str, Claims[T]]) -> tuple[str, Claims[T]
     return rest, {o: claim for o, claim in table.get(rest, NONE).items() if o == owner}
 
 
-Said = Callable[[str], str]
-
-
-def nothing(name: str) -> str:
-    """What there is to say of a name where nobody knows more."""
-    return ""
-
-
 class Offers(Mapping[str, Maker]):
     """What makes modules, by the names that reach it: the functions and classes that plugins offer, each loaded on use.
 
     `offers[name]` raises UnknownNameError for a name that nobody has, or two have, and PluginError for what can't be
-    loaded. own: what no plugin can take over; others: the names to show when nothing is near. not_there: which plugins
-    failed that might have had a name, for the error about it.
+    loaded. own: what no plugin can take over; others: the names to show when nothing is near.
+    list_absent: gives the plugins that failed and might have had a name, for the error about it.
     """
 
     def __init__(
@@ -93,17 +86,17 @@ class Offers(Mapping[str, Maker]):
         table: Mapping[str, Claims[Maker | str]],
         own: Mapping[str, Maker] = NONE,
         others: str = "",
-        not_there: Said = nothing,
+        list_absent: Callable[[str], str] = lambda name: "",
     ) -> None:
-        self.kind, self.table, self.own, self.others, self.not_there = kind, table, own, others, not_there
+        self.kind, self.table, self.own, self.others, self.list_absent = kind, table, own, others, list_absent
 
     def find(self, name: str) -> Owned[Maker | str] | None:
         """Whose a name is, under the name that reaches it; None where nobody has it."""
-        rest, claims = claims_of(name, self.table)
+        rest, claims = find_claims(name, self.table)
         owner = choose(self.kind, name, claims)
         if owner is None:
             return None
-        reached = f"{owner}/{rest}" if rest in self.own else reached_as(rest, owner, self.table[rest])
+        reached = f"{owner}/{rest}" if rest in self.own else qualify(rest, owner, self.table[rest])
         return Owned(claims[owner].plugin, claims[owner].value, reached)
 
     def canonical(self, name: str) -> str:
@@ -117,17 +110,17 @@ class Offers(Mapping[str, Maker]):
         found = self.find(name)
         if found is None:
             hint = suggest(name, self, self.others or f"the names: {', '.join(self) or 'none'}")
-            raise UnknownNameError(f"no {self.kind} '{name}'; {hint}{self.not_there(name)}")
+            raise UnknownNameError(f"no {self.kind} '{name}'; {hint}{self.list_absent(name)}")
         return self._loaded(found)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self.own or bool(claims_of(name, self.table)[1]))
+        return isinstance(name, str) and (name in self.own or bool(find_claims(name, self.table)[1]))
 
     def __iter__(self) -> Iterator[str]:
         yield from self.own
         for name, claims in sorted(self.table.items()):
             for owner in sorted(claims):
-                yield f"{owner}/{name}" if name in self.own else reached_as(name, owner, claims)
+                yield f"{owner}/{name}" if name in self.own else qualify(name, owner, claims)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -149,7 +142,7 @@ class Offers(Mapping[str, Maker]):
         if isinstance(maker, str):
             place, _, attribute = maker.partition(":")
             try:
-                with kept_quiet():
+                with quieten():
                     maker = getattr(import_module(place), attribute)
             except (Exception, SystemExit) as error:
                 raise PluginError(self._whose(found, f"can't be loaded: {reason_of(error)}")) from error

@@ -18,9 +18,10 @@ from ..spec.spec import Spec
 from ..spec.values import Call
 from .collect import COLLECTED, KINDS, PLURALS, Declared, collect, hook_manager, implementations
 from .declare import Arch, Family, Modifier
-from .entry_points import OWN, RESERVED_OWNERS, Plugin, kept_quiet, load_plugins, not_there, reason_of
 from .layers import layer_table
-from .owners import Offers, Owned, choose, claims_of, reached_as
+from .loader import load_plugins, quieten
+from .owners import Offers, Owned, choose, find_claims, qualify
+from .plugins import OWN, RESERVED_OWNERS, Plugin, list_absent, reason_of
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Registry:
                 f"the module {module.__name__} is registered already: it's the plugin '{by.name}' of {by.distribution}"
             )
         try:
-            with kept_quiet():
+            with quieten():
                 declared = collect(self._hooks, module, key)
             self._check_once(plugin, declared)
         except KeyboardInterrupt:
@@ -94,11 +95,11 @@ class Registry:
     @cached_property
     def layers(self) -> Offers:
         """The layers that a spec may name. Imports torch."""
-        return layer_table(self._tables["layer"], self.not_there)
+        return layer_table(self._tables["layer"], self.list_absent)
 
     def offers(self, kind: str) -> Offers:
         """What plugins add of a kind, `layer` or `activation`. Imports nothing."""
-        return Offers(kind, self._tables[kind], not_there=self.not_there)
+        return Offers(kind, self._tables[kind], list_absent=self.list_absent)
 
     def asked(self, hook: str) -> Iterator[tuple[Plugin, Any]]:
         """Each plugin's implementation of a hook that isn't asked when plugins are loaded."""
@@ -111,11 +112,11 @@ class Registry:
     def modifier(self, name: str) -> Owned[Modifier]:
         """The modifier of this name; UnknownNameError with the nearest names."""
         table = self._tables["modifier"]
-        rest, claims = claims_of(name, table)
+        rest, claims = find_claims(name, table)
         found = choose("modifier", name, claims)
         if found is None:
             raise self.unknown("modifier", name, [n for n, _ in self.modifiers()])
-        return replace(claims[found], name=reached_as(rest, found, table[rest]))
+        return replace(claims[found], name=qualify(rest, found, table[rest]))
 
     def modifiers(self) -> list[tuple[str, Owned[Modifier]]]:
         """Every modifier under the name that reaches it, sorted."""
@@ -136,7 +137,7 @@ class Registry:
         if found is None:
             raise self.unknown("arch", name, self.arch_names())
         rest = rest or name
-        return replace(claims[found], name=reached_as(rest, found, self._offers(rest)))
+        return replace(claims[found], name=qualify(rest, found, self._offers(rest)))
 
     def _offers(self, name: str, owner: str | None = None) -> dict[str, Owned[Arch | Spec]]:
         """Who offers a bare name as the first part of a spec, or what this owner does."""
@@ -171,7 +172,7 @@ class Registry:
     def _listed(self, entry: Owned[Family]) -> list[str]:
         """The names that a family lists; none, and the plugin failed, where it can't."""
         try:
-            with kept_quiet():
+            with quieten():
                 names = list(entry.value.names())
             if odd := [name for name in names if not isinstance(name, str)]:
                 raise PluginError(f"family '{entry.value.name}' lists {odd[0]!r}, which is no name")
@@ -197,7 +198,9 @@ class Registry:
                 return Owned(entry.plugin, arch, reached, entry.value.name)
         if behind:
             owners = behind[0][0].owner
-            raise UnknownNameError(f"'{name}' of {owners} has nothing called '{source}'{self.not_there(f'{owners}/')}")
+            raise UnknownNameError(
+                f"'{name}' of {owners} has nothing called '{source}'{self.list_absent(f'{owners}/')}"
+            )
         known = sorted({p for _, entry in self._families() for p in entry.value.prefixes})
         raise self.unknown("prefix", name, known)
 
@@ -210,7 +213,7 @@ class Registry:
         claims = {label: entry for label, entry in reversed(entries) if prefix in entry.value.prefixes}
         owner = choose("prefix", name, {o: claim for o, claim in claims.items() if name in (prefix, f"{o}/{prefix}")})
         asked = [entry for label, entry in entries if label == owner and prefix in entry.value.prefixes]
-        return [(entry, reached_as(prefix, str(owner), claims)) for entry in asked]
+        return [(entry, qualify(prefix, str(owner), claims)) for entry in asked]
 
     def note(self, plugin: Plugin, kind: str, names: tuple[str, ...]) -> None:
         """Write down what else a plugin contributes."""
@@ -231,13 +234,11 @@ class Registry:
 
     def arch_names(self) -> list[str]:
         """Every arch under the name that reaches it, sorted."""
-        names = {
-            reached_as(name, o, self._offers(name)) for name, claims in self._tables["arch"].items() for o in claims
-        }
+        names = {qualify(name, o, self._offers(name)) for name, claims in self._tables["arch"].items() for o in claims}
         for label, entry in self._families():
             bare = entry.value.bare and entry.owner == "zoo"
             own = self._listed(entry)
-            names.update(own if bare else (reached_as(n, label, self._offers(n)) for n in own))
+            names.update(own if bare else (qualify(n, label, self._offers(n)) for n in own))
         return sorted(names)
 
     def variants(self) -> list[tuple[str, Owned[Spec]]]:
@@ -249,7 +250,7 @@ class Registry:
         found: list[tuple[str, Owned[T]]] = []
         for name, claims in self._tables[KINDS[kind]].items():
             rivals = self._offers(name) if kind in (Arch, Spec) else claims
-            found += [(reached_as(name, owner, rivals), claim) for owner, claim in claims.items()]
+            found += [(qualify(name, owner, rivals), claim) for owner, claim in claims.items()]
         return sorted(found, key=lambda item: item[0])
 
     def unknown(self, kind: str, name: str, known: list[str]) -> UnknownNameError:
@@ -257,11 +258,11 @@ class Registry:
         near = [n for n in known if n.endswith(f"/{name}")][:2]
         near += [n for n in find_near(name, known, 3) if n not in near][: 3 - len(near)]
         others = f"the prefixes: {', '.join(known)}" if kind == "prefix" else f"see `zoo list {kind.split()[0]}s`"
-        return UnknownNameError(f"no {kind} '{name}'; {ask_for(near) or others}{self.not_there(name)}")
+        return UnknownNameError(f"no {kind} '{name}'; {ask_for(near) or others}{self.list_absent(name)}")
 
-    def not_there(self, name: str) -> str:
+    def list_absent(self, name: str) -> str:
         """The plugins that might have had a name, and failed or are disabled: a line each."""
-        return not_there(self.plugins, name)
+        return list_absent(self.plugins, name)
 
 
 def _key(plugin: Plugin) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 from ..messages.errors import OptionError, PluginError, ZooError, located
 from ..spec.spec import Spec
 from ..spec.values import Call
+from .bind import Bound, add_keywords, bind, unknown_option
+from .check import check
 from .declare import Arch, Modifier
-from .options import Bound, bind, check, from_keywords, no_option, options_of, signature
+from .options import options_of, signature
 from .owners import Owned
 from .registry import Registry
 
@@ -57,7 +59,7 @@ def plan_of(
     found: Owned[Any] = arch or registry.base(spec.arch)
     if isinstance(found.value, Spec):
         return _variant_plan(spec, found, registry, options, seen)
-    call, rest = from_keywords(spec.arch, options or {})
+    call, rest = add_keywords(spec.arch, options or {})
     place = f"the arch of '{spec}'"
     try:
         bound = bind(replace(call, name=found.name), found.value.build, 0, lambda: registry.layers)
@@ -95,7 +97,7 @@ def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None
         if name in options:
             check(arch.name, name, value, options[name], lambda: registry.layers, shown)
         elif not variadic:
-            raise no_option(arch.name, name, options, shown)
+            raise unknown_option(arch.name, name, options, shown)
 
 
 def steps_of(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Step, ...]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..messages.errors import OptionError, UnknownNameError, ZooError
 from ..registry.declare import Arch, Modifier
-from ..registry.entry_points import Plugin
-from ..registry.layers import shown_call
+from ..registry.layers import format_signature
 from ..registry.options import EMPTY, options_of, signature
 from ..registry.owners import Offers, Owned
+from ..registry.plugins import Plugin
 from ..registry.registry import Registry, default_registry
 from ..spec.spec import parse
 from ..spec.values import Call
@@ -180,4 +180,4 @@ def _maker(offers: Offers, found: Owned[Any]) -> Described:
     """A layer or an activation of a plugin. Imports what makes it."""
     maker = offers[found.name]
     doc, version = inspect.getdoc(maker) or "", found.plugin.version
-    return Described(found.name, offers.kind, found.owner, version, (), shown_call(found.name, maker), doc, ())
+    return Described(found.name, offers.kind, found.owner, version, (), format_signature(found.name, maker), doc, ())

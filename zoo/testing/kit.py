@@ -8,7 +8,7 @@ from typing import Any
 
 from ..messages.errors import OptionError, ZooError
 from ..registry.declare import Arch, Modifier, Sample
-from ..registry.entry_points import normalise
+from ..registry.plugins import normalise
 from ..registry.registry import Registry, default_registry
 from ..registry.resolve import plan_of
 from ..spec.parser import read_mods

@@ -9,8 +9,10 @@ from typing import Any
 
 from ...factory.rehearsal import preview
 from ...messages.errors import OptionError, PluginError, SpecError, ZooError
+from ...registry.bind import bind
+from ...registry.check import check
 from ...registry.declare import Arch, Modifier
-from ...registry.options import EMPTY, Option, bind, check, options_of, signature, takes_where
+from ...registry.options import EMPTY, Option, options_of, signature, takes_where
 from ...registry.registry import Registry
 from ...registry.resolve import plan_of
 from ...spec.parser import read_mods

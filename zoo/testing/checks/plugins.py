@@ -13,8 +13,8 @@ from typing import Any
 from ...messages.errors import ZooError
 from ...messages.text import list_names
 from ...registry.declare import Arch, Family, Modifier
-from ...registry.entry_points import OWN, Plugin
 from ...registry.owners import Owned
+from ...registry.plugins import OWN, Plugin
 from ...registry.registry import Registry
 from ...registry.resolve import plan_of
 from ...report.catalog import list_plugins
