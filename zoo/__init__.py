@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .surgery.edits import replace as replace
     from .surgery.edits import unbecome as unbecome
     from .surgery.mixins import Mixin as Mixin
+    from .surgery.placement import copy_weights as copy_weights
     from .surgery.placement import walks as walks
     from .surgery.provenance import sites_of as sites_of
     from .surgery.provenance import width_of as width_of
@@ -94,7 +95,7 @@ _HOMES = {
     "trace.trace": "functions_of",
     "spec.braces": "expand",
     "factory.factory": "create modify spec_of",
-    "surgery.placement": "walks",
+    "surgery.placement": "copy_weights walks",
     "optim": "param_groups",
     "registry.hookspecs": "hookimpl",
     "surgery.changes": "Change Changes",

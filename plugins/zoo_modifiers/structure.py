@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 
-from ._copying import copy_fitting, topmost
-
 if TYPE_CHECKING:
     from torch import nn
 
@@ -85,7 +83,7 @@ def _put(model: nn.Module, site: zoo.Where, layer: zoo.Layer, first: bool) -> nn
 @zoo.modifier(examples=["remove(head)"])
 def remove(model: nn.Module, /, site: zoo.Where) -> nn.Module:
     """Take modules out. An Identity stays in the place of each, so that the names of the others stand."""
-    for path in topmost(zoo.select(model, site)):
+    for path in zoo.select(model, site, outermost=True):
         model = zoo.remove(model, path)
     return model
 
@@ -97,13 +95,9 @@ def replace(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer, keep_weights
     keep_weights: copy every parameter and buffer of the old one that has its name and shape in the new one.
     """
     pairs = []
-    for path in topmost(zoo.select(model, site)):
-        old, new = model.get_submodule(path), layer.build()
-        model = zoo.replace(model, path, new)
-        # Afterwards, since now the new one has the old one's device and dtype.
-        if keep_weights and not copy_fitting(old, new):
-            what = f"nothing of {zoo.format_place(path, type(old).__name__)} fits into {type(new).__name__}"
-            raise zoo.ShapeError(f"keep_weights: {what}")
+    for path, old in zoo.select(model, site, outermost=True).items():
+        new = layer.build()
+        model = zoo.replace(model, path, new, keep_weights=keep_weights)
         pairs.append((old, new))
     _tie_again(pairs)
     return model

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import zoo
 
-from ._copying import copy_fitting, topmost
 from ._names import check_names
 from .act import Name, activations, layer_of, like
 
@@ -72,11 +71,10 @@ def switch(
     if default is not None and default not in layers:
         known = ", ".join(layers)
         raise zoo.OptionError(f"switch: there is no layer '{default}' to be the default; the layers: {known}")
-    for path in topmost(zoo.select(model, site)):
-        old = model.get_submodule(path)
+    for path, old in zoo.select(model, site, outermost=True).items():
         made = Switch({name: layer.build() for name, layer in layers.items()}, "choice", default)
         model = zoo.replace(model, path, made)
         if keep_weights:
             for new in made.values():
-                copy_fitting(old, new)
+                zoo.copy_weights(old, new)
     return zoo.become(model, "", LayerChoice)

@@ -10,28 +10,54 @@ from typing import Any
 
 from torch import nn
 
-from ..messages.errors import NotApplicableError, OptionError
+from ..messages.errors import NotApplicableError, OptionError, ShapeError
 from ..messages.text import format_place
 from .changes import What
 from .guards import refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
 from .mixins import Mixin, add_mixin, drop_mixin, parts_of
-from .placement import at, check_layer, hand_over_hooks, match, slow_path, walks
+from .placement import at, check_layer, copy_weights, fitting_weights, hand_over_hooks, match, slow_path, walks
 from .walk import child_slots, holders_of, join, move_to_front, parent_path
 
 
-def replace(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
+def replace(model: nn.Module, path: str, layer: nn.Module, *, keep_weights: bool = False) -> nn.Module:
     """Put a layer in the place of the module at `path`, in all places where that module stands.
 
     The layer takes over mode, device, dtype and the users' hooks of what it replaces, and what was inserted before and
-    after it. With `path=""` the layer is the new root, and is what comes back.
+    after it.
+
+    Args:
+        model: the model, which is edited in place.
+        path: where; `""` is the root, and then the layer is what comes back.
+        layer: what comes there. The one that stands there already stays, and nothing changes.
+        keep_weights: copy into the layer every parameter and buffer of the old one that has its name and shape there.
+
+    Returns:
+        The model, which is another object only where the root was replaced.
+
+    Raises:
+        NoEffectError: nothing stands at the path.
+        OptionError: this is no layer, or one that holds the place that it is for.
+        ShapeError: with `keep_weights`, where nothing fits.
+
+    Example:
+        >>> import torch, zoo
+        >>> model = zoo.create("simple")
+        >>> zoo.replace(model, "layers3.0", torch.nn.Linear(100, 5))  # doctest: +ELLIPSIS
+        Simple(...
     """
     check_layer(layer)
     old = at(model, path)
     if old is not layer:
         if path:
             refuse_cycle(layer, at(model, parent_path(path)), path)
+        if keep_weights and not fitting_weights(old, layer):
+            raise ShapeError(
+                f"keep_weights: nothing of {format_place(path, type(old).__name__)} fits into {type(layer).__name__}"
+            )
         _no_fast_path(model, path)
         match(model, path, layer)
+        if keep_weights:  # afterwards, since now the layer has the old one's device and dtype
+            copy_weights(old, layer)
         hand_over_hooks(old, layer)
     if old is model:
         return _hand_over_insertions(layer, path, old, layer)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..messages.errors import NoEffectError, OptionError
 from ..messages.text import printable
 from .walk import child_slots, join, parent_path, set_tensor, tensors_of
-
-if TYPE_CHECKING:
-    import torch
 
 HOOK_DICTS = (
     "_forward_pre_hooks",
@@ -109,6 +107,38 @@ def _like(model: nn.Module, path: str) -> torch.Tensor | None:
         if tensor.is_floating_point():
             return tensor
     return _like(model, parent_path(path)) if path else None
+
+
+def fitting_weights(old: nn.Module, new: nn.Module) -> list[str]:
+    """The names of parameters and buffers that both have, in one shape; what has no shape yet fits nothing."""
+    theirs, ours = old.state_dict(keep_vars=True), new.state_dict(keep_vars=True)
+    common = [name for name in ours if name in theirs and not is_lazy(ours[name]) and not is_lazy(theirs[name])]
+    return [name for name in common if ours[name].shape == theirs[name].shape]
+
+
+def copy_weights(old: nn.Module, new: nn.Module) -> list[str]:
+    """Copy every parameter and buffer of a layer into another one that has its name and shape.
+
+    Args:
+        old: where they come from; it stays as it is. Nothing is read of what is on meta.
+        new: where they go, in its own device and dtype.
+
+    Returns:
+        The names of those that fitted, of none where nothing did.
+
+    Example:
+        >>> import zoo
+        >>> from torch import nn
+        >>> zoo.copy_weights(nn.Linear(3, 2), nn.Linear(4, 2))
+        ['bias']
+    """
+    fitting = fitting_weights(old, new)
+    theirs, ours = old.state_dict(), new.state_dict()
+    with torch.no_grad():
+        for name in fitting:
+            if not theirs[name].is_meta:
+                ours[name].copy_(theirs[name])
+    return fitting
 
 
 def hand_over_hooks(old: nn.Module, new: nn.Module) -> None:

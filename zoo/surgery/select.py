@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..messages.errors import NoEffectError, OptionError
 from .provenance import sites_of
-from .walk import places
+from .walk import below, places
 from .wrappers import held_by
 
 if TYPE_CHECKING:
@@ -20,28 +20,89 @@ Kind = type | tuple[type, ...] | Callable[[Any], bool]
 
 
 @overload
-def select(model: nn.Module, where: str | Sequence[str], kind: type[M]) -> dict[str, M]: ...
+def select(
+    model: nn.Module, where: str | Sequence[str], kind: type[M], *, outermost: bool = False, inserted: bool = True
+) -> dict[str, M]: ...
 @overload
-def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None = None) -> dict[str, nn.Module]: ...
-def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None = None) -> Any:
-    """The sites that a selector names, as an ordered mapping of path to module, each module once.
+def select(
+    model: nn.Module,
+    where: str | Sequence[str] = "*",
+    kind: Kind | None = None,
+    *,
+    outermost: bool = False,
+    inserted: bool = True,
+) -> dict[str, nn.Module]: ...
+def select(
+    model: nn.Module,
+    where: str | Sequence[str] = "*",
+    kind: Kind | None = None,
+    *,
+    outermost: bool = False,
+    inserted: bool = True,
+) -> Any:
+    """The places that a selector names, each module once, in the model's own order.
 
-    where: a site that the arch names (`head`), a glob over whole paths where `*` crosses dots (`layer4*.act2`), or a
-        class name (`Linear`, subclasses count), in this order; or a list of these. `!` in front excludes, and what
-        lies inside an excluded place too.
-    kind: classes, or a test of a module. A container then means its contents of this kind.
+    Args:
+        model: a live model; to select in what a wrapper holds, give that.
+        where: a site that the arch names (`head`), a glob over whole paths where `*` crosses dots (`layer4*.act2`), or
+            a class name (`Linear`, subclasses count), in this order; or a list of these. `!` in front excludes, and
+            what lies inside an excluded place too.
+        kind: classes, or a test of a module. A container then means its contents of this kind.
+        outermost: leave out what is inside another place that is selected: to edit one is to edit all that is in it.
+        inserted: whether to look at what modifiers inserted before or after a place as well.
 
-    Raises NoEffectError for a term that matches nothing, and for exclusions that leave nothing.
+    Returns:
+        Path to module. A module that stands in several places is there once, under its first path.
+
+    Raises:
+        NoEffectError: a term matches nothing, or the exclusions leave nothing.
+        OptionError: this is no selector, no kind or no model.
+
+    Example:
+        >>> import zoo
+        >>> list(zoo.select(zoo.create("simple"), ["layers1*", "head"], outermost=True))
+        ['layers1', 'layers3']
     """
     from torch import nn
 
     if not isinstance(model, nn.Module):
         raise OptionError(f"select takes a live model, not {model!r}; zoo.create makes one from a spec")
     terms = _terms(where)
-    everything = dict(places(model))
     if not terms:
         raise OptionError("at=[] names no place; write one, as in at=head, or leave it out")
-    wanted = _test_of(kind)
+    everything = {path: module for path, module in places(model) if inserted or not is_inserted(path)}
+    included, hidden = _match_terms(model, everything, terms, _test_of(kind))
+    found: dict[str, nn.Module] = {}
+    seen = {id(everything[path]) for path in hidden}  # under none of its names: an edit changes a module in all places
+    for path, module in everything.items():  # in the model's own order, whatever the order of the terms
+        if path in included and id(module) not in seen:
+            seen.add(id(module))
+            found[path] = module
+    if included and not found:
+        shown = f"[{', '.join(terms)}]" if len(terms) > 1 else terms[0]
+        raise NoEffectError(f"the exclusions leave nothing of at={shown}; exclude less")
+    return _outermost(found) if outermost else found
+
+
+def is_inserted(path: str) -> bool:
+    """Whether what stands at a path was inserted before or after a place: such names begin with `zoo_`."""
+    return path.startswith("zoo_") or ".zoo_" in path
+
+
+def _outermost(found: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Those that aren't inside another; the model's order has what is inside a place right behind it."""
+    tops: dict[str, nn.Module] = {}
+    last: str | None = None
+    for path, module in found.items():
+        if last is None or not below(path, last):
+            tops[path], last = module, path
+    return tops
+
+
+def _match_terms(
+    model: nn.Module, everything: Mapping[str, nn.Module], terms: Sequence[str], wanted: Callable[[Any], bool] | None
+) -> tuple[Collection[str], set[str]]:
+    """The paths that the terms name, and those that they exclude with all that is inside."""
     included: dict[str, None] = {}
     excluded: set[str] = set()
     for term in terms:
@@ -60,17 +121,7 @@ def select(model: nn.Module, where: str | Sequence[str] = "*", kind: Kind | None
         included.update(dict.fromkeys(paths))
     if all(term.startswith("!") for term in terms):
         included = {path: None for path, module in everything.items() if wanted is None or wanted(module)}
-    hidden = set(_within(everything, excluded))
-    found: dict[str, nn.Module] = {}
-    seen = {id(everything[path]) for path in hidden}  # under none of its names: an edit changes a module in all places
-    for path, module in everything.items():  # in the model's own order, whatever the order of the terms
-        if path in included and id(module) not in seen:
-            seen.add(id(module))
-            found[path] = module
-    if included and not found:
-        shown = f"[{', '.join(terms)}]" if len(terms) > 1 else terms[0]
-        raise NoEffectError(f"the exclusions leave nothing of at={shown}; exclude less")
-    return found
+    return included, set(_within(everything, excluded))
 
 
 def _terms(where: Any) -> list[str]:
