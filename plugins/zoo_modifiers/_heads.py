@@ -41,6 +41,8 @@ class Heads(Chooses):
     `TaskChoice` takes them apart. With a `choice`, only that head is computed.
     """
 
+    zoo_is_classifier = True  # what looks for the classifier finds these
+
     def __init__(self, layers: Mapping[str, nn.Module], sizes: Mapping[str, int], dim: int) -> None:
         super().__init__(layers)
         self.sizes = dict(sizes)

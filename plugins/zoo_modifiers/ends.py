@@ -9,7 +9,6 @@ from annotated_types import Ge
 
 import zoo
 
-from ._classifier import classifiers, maker, no_classifier
 from ._copying import topmost
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def num_classes(model: nn.Module, /, n: Annotated[int, Ge(0)], at: zoo.Where = "
             return _by_timm(model, n)
     else:
         aux = zoo.sites_of(model).get("aux", ()) if at == "head" else ()
-        for path in dict.fromkeys([*(placed or classifiers(model, at, "num_classes")), *aux]):
+        for path in dict.fromkeys([*(placed or zoo.classifiers_of(model, at, "num_classes")), *aux]):
             model = _classifier(model, path, n)
     if isinstance(own, int) and at == "head":
         model.num_classes = n  # type: ignore[assignment]
@@ -44,7 +43,7 @@ def _without_heads(model: nn.Module, n: int, at: zoo.Where) -> tuple[nn.Module, 
     if not isinstance(model, TaskChoice):
         return model, ()
     paths: tuple[str, ...] = model.zoo_heads_at if heads_of(model) else ()  # type: ignore[assignment]
-    if paths and at != "head" and classifiers(model, at, "num_classes") != paths:
+    if paths and at != "head" and zoo.classifiers_of(model, at, "num_classes") != paths:
         raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(paths)}; num_classes goes there")
     for path in paths:
         model = _classifier(model, path, n)
@@ -76,8 +75,7 @@ def _classifier(model: nn.Module, path: str, n: int) -> nn.Module:
     none = n == 0 and isinstance(old, nn.Identity)
     if none or n == getattr(old, "out_features", getattr(old, "out_channels", None)):
         return zoo.replace(model, path, old)
-    width = zoo.width_of(model)
-    return zoo.replace(model, path, maker(old, width)(n) if n else no_classifier(old, width))
+    return zoo.replace(model, path, zoo.make_classifier(model, path, n))
 
 
 @zoo.modifier(examples=["in_chans(1)", "in_chans(4, init=random)"])

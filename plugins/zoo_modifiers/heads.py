@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
 import zoo
 
-from ._classifier import classifiers, maker
 from ._names import check_names
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def heads(
     check_names("heads", "head", sizes, ("sizes", "dim", "choice", "chosen"))
     wanted = _wanted(sizes, hidden, dropout)
     there: tuple[str, ...] = model.zoo_heads_at if heads_of(model) else ()  # type: ignore[assignment]
-    paths = there if there and at == "head" else classifiers(model, at, "heads")
+    paths = there if there and at == "head" else zoo.classifiers_of(model, at, "heads")
     if there and paths != there:
         raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(there)}; add to those")
     if not sizes and not (there and default):
@@ -57,7 +57,8 @@ def heads(
         if isinstance(old, Heads):
             _join(model, path, old, wanted)
         else:
-            layers = {name: _made(head, maker(old, zoo.width_of(model))) for name, head in wanted.items()}
+            make = partial(zoo.make_classifier, model, path)
+            layers = {name: _made(head, make) for name, head in wanted.items()}
             dim = -1 if _is_linear(next(iter(layers.values()))) else 1
             counts = {name: head.size for name, head in wanted.items()}
             model = zoo.replace(model, path, Heads(layers, counts, dim))
@@ -111,8 +112,9 @@ def _join(model: nn.Module, path: str, old: Any, wanted: Mapping[str, Head]) -> 
     """New heads beside those that are there."""
     if twice := wanted.keys() & old.sizes.keys():
         raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
+    make = partial(zoo.make_classifier, model, path)
     for name, head in wanted.items():
-        zoo.add(model, path, name, _made(head, maker(old, None)))
+        zoo.add(model, path, name, _made(head, make))
     old.sizes = {**old.sizes, **{name: head.size for name, head in wanted.items()}}
 
 
@@ -130,7 +132,7 @@ def _made(head: Head, make: Callable[[int], nn.Module]) -> nn.Module:
     if isinstance(first, nn.Linear):
         out: nn.Module = nn.Linear(head.hidden, head.size, bias=bias)
     else:
-        out = getattr(nn, type(first).__name__)(head.hidden, head.size, 1, bias=bias)
+        out = getattr(nn, f"Conv{len(first.kernel_size)}d")(head.hidden, head.size, 1, bias=bias)
     return nn.Sequential(OrderedDict(hidden=first, act=nn.ReLU(), **layers, out=out))
 
 

@@ -1,0 +1,182 @@
+"""A layer like another one with other widths: made anew by its own class, or given other inputs where it stands."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..messages.errors import NotApplicableError, ShapeError
+from .mixins import parts_of
+from .placement import match
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# The options of torch's constructors that are widths. One of `_BOTH` is what a layer takes and gives.
+_IN = ("in_features", "in_channels", "num_embeddings")
+_OUT = ("out_features", "out_channels", "embedding_dim")
+_BOTH = ("num_features", "num_channels", "normalized_shape")
+
+# What a subclass overrides when it computes something else than the class of torch that it comes from.
+_COMPUTES = {"forward", "_conv_forward", "_output_padding", "__call__", "weight", "bias"}
+
+
+def features_of(layer: nn.Module) -> tuple[int | None, int | None]:
+    """How many features, channels or rows a layer takes and how many it gives; None for what it doesn't say.
+
+    Example:
+        >>> import zoo
+        >>> from torch import nn
+        >>> zoo.features_of(nn.ConvTranspose2d(8, 16, 3)), zoo.features_of(nn.BatchNorm2d(4))
+        ((8, 16), (4, 4))
+    """
+    return _said(layer, (*_IN, *_BOTH))[1], _said(layer, (*_OUT, *_BOTH))[1]
+
+
+def _said(layer: nn.Module, names: tuple[str, ...]) -> tuple[str, int | None]:
+    """The first of these attributes that is a width, and the width."""
+    for name in names:
+        value = getattr(layer, name, None)
+        if isinstance(value, tuple) and len(value) == 1:  # the shape that a LayerNorm is for
+            value = value[0]
+        if type(value) is int:
+            return name, value
+    return "", None
+
+
+def make_like(layer: nn.Module, in_features: int | None = None, out_features: int | None = None) -> nn.Module:
+    """A fresh layer of the same class with other widths; everything else of torch's own stays as it is.
+
+    That is kernel, stride, padding and its mode, dilation, groups, whether there is a bias, eps, momentum, what an
+    embedding pads, and also mode, device and dtype. Weights are drawn as for any new layer; `copy_fitting`, or
+    `zoo.replace(..., keep_weights=True)`, puts in those that keep their shape. Weights that are computed
+    (`torch.nn.utils.parametrizations`), hooks and what was inserted at the layer don't come along.
+
+    Args:
+        layer: A linear layer, a convolution (transposed ones too), an embedding, a norm, or a subclass of these.
+        in_features: Features or channels that go in, rows of an embedding; as they are, where it is None.
+        out_features: Features or channels that come out, columns of an embedding; for a norm the same as those that
+            go in.
+
+    Returns:
+        The layer, held by no model yet.
+
+    Raises:
+        NotApplicableError: For a layer without such a width, and for a class that computes in a way of its own and has
+            a constructor of its own too, since what that takes isn't known; write `replace(site, layer)` there.
+        ShapeError: For widths that torch refuses, such as 6 outputs in 4 groups.
+
+    Example:
+        >>> import zoo
+        >>> from torch import nn
+        >>> zoo.make_like(nn.Conv2d(3, 16, 3, stride=2, padding=1, padding_mode="reflect"), in_features=1)
+        Conv2d(1, 16, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), padding_mode=reflect)
+    """
+    made, options = _recipe(layer)
+    widths = _widths(layer, options, in_features, out_features)
+    on_meta = any(tensor.is_meta for tensor in layer.parameters())  # made there, it costs no memory
+    try:
+        with torch.device("meta") if on_meta else nullcontext():
+            new = made(**options | widths)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        wanted = ", ".join(f"{name}={width}" for name, width in widths.items())
+        raise ShapeError(
+            f"no {made.__name__} like this one can have {wanted}: {error}; write another with replace(site, layer)"
+        ) from None
+    match(layer, "", new)
+    return new
+
+
+def _widths(layer: nn.Module, options: Mapping[str, Any], takes: int | None, gives: int | None) -> dict[str, int]:
+    """The options that are to be others, checked."""
+    wanted: dict[str, int] = {}
+    for names, width, what in ((_IN, takes, "inputs"), (_OUT, gives, "outputs")):
+        name, _ = _said(layer, (*names, *_BOTH))
+        if width is None:
+            continue
+        if name not in options:
+            kind = type(layer).__name__
+            raise NotApplicableError(f"a {kind} has no number of {what} of its own; write replace(site, layer)")
+        if wanted.setdefault(name, width) != width:
+            raise ShapeError(f"a {type(layer).__name__} gives as many as it takes, not {takes} in and {gives} out")
+    return wanted
+
+
+def maker_of(layer: nn.Module) -> Callable[[int], nn.Module]:
+    """What makes a layer like this one for a number of outputs. It's pickled as its class and some numbers alone."""
+    made, options = _recipe(layer)
+    takes, _ = _said(layer, _IN)
+    gives, _ = _said(layer, _OUT)
+    inputs = [options.pop(takes)] if takes in options else []  # in front, so that the outputs can come behind
+    return partial(made, *inputs, **{name: value for name, value in options.items() if name != gives})
+
+
+def _recipe(layer: nn.Module) -> tuple[type[nn.Module], dict[str, Any]]:
+    """The class that makes such a layer, and the options with which it makes this one.
+
+    Problem: torch's layers don't keep their options as such. Trick: each of its constructors keeps what it takes under
+    the same name, but for `bias`, which is there or not; so the signature says what to read. It can fail for a
+    constructor that isn't torch's: then the class of torch below it makes the layer, if that computes the same.
+    """
+    cls = _class_of(layer)
+    torchs = next((base for base in cls.__mro__ if _is_torchs(base)), nn.Module)
+    made = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    above = cls.__mro__[: cls.__mro__.index(torchs)]
+    if not _is_torchs(made):
+        if any(_COMPUTES & vars(base).keys() for base in above):
+            raise NotApplicableError(
+                f"a {cls.__name__} computes in a way of its own, and what its constructor takes isn't known, so none "
+                "of another size can be made; write one with replace(site, layer)"
+            )
+        cls = torchs
+    takes = [name for name in inspect.signature(cls).parameters if name not in ("device", "dtype")]
+    options = {name: getattr(layer, name) for name in takes if name[0] != "_" and hasattr(layer, name)}
+    if "bias" in options:
+        options["bias"] = options["bias"] is not None
+    return cls, options
+
+
+def _is_torchs(cls: type) -> bool:
+    return cls.__module__.startswith("torch.nn.modules.")
+
+
+def _class_of(layer: nn.Module) -> type[nn.Module]:
+    """The class of a layer, without what `become` and torch's parametrisations put over it."""
+    cls: Any = type(layer)
+    while True:
+        base = cls.__bases__[0] if cls.__module__ == "torch.nn.utils.parametrize" else parts_of(cls)[0]
+        if base is cls:
+            return base  # type: ignore[no-any-return]
+        cls = base
+
+
+def copy_fitting(old: nn.Module, new: nn.Module) -> list[str]:
+    """Copy every parameter and buffer that has its name and shape in the new layer.
+
+    Args:
+        old: The layer to copy from; it stays as it is.
+        new: The layer to copy into, in its own device and dtype.
+
+    Returns:
+        The names of those that fit.
+
+    Example:
+        >>> import zoo
+        >>> from torch import nn
+        >>> old = nn.Linear(8, 4)
+        >>> zoo.copy_fitting(old, zoo.make_like(old, in_features=6))
+        ['bias']
+    """
+    theirs = old.state_dict()
+    ours = {name: value for name, value in new.state_dict().items() if name in theirs}
+    fitting = [name for name, value in ours.items() if value.shape == theirs[name].shape]
+    with torch.no_grad():
+        for name in fitting:
+            if not theirs[name].is_meta:
+                ours[name].copy_(theirs[name])
+    return fitting
