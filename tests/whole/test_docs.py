@@ -22,7 +22,7 @@ from click.testing import CliRunner
 import zoo
 from zoo.cli.main import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ["README.md", "CONTRIBUTING.md"]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w/.-]+\.(?:py|toml))\n")

@@ -18,7 +18,7 @@ import zoo
 from zoo.cli.main import main
 from zoo.cli.scaffold import TEMPLATES, new_plugin
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FILES = [
     ".github/workflows/test.yml",
     ".gitignore",

@@ -1,6 +1,6 @@
 """What 0.1 wrote still reads: files, training states, pickled models and values, texts.
 
-`tests/files/make_0_1.py` wrote them, and `index.json` beside them what was so then. What is compared is what a user has
+`tests/data/make_0_1.py` wrote them, and `index.json` beside them what was so then. What is compared is what a user has
 of it: outputs, keys, modes, what was changed. How a spec prints may be another by now, what it stands for may not.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import zoo
 
-HERE = Path(__file__).parent / "files" / "0.1"
+HERE = Path(__file__).parents[1] / "data" / "0.1"
 INDEX: dict[str, Any] = json.loads((HERE / "index.json").read_text())
 FILES, MODELS, TRAINING = INDEX["files"], INDEX["models"], INDEX["training"]
 TEXTS = [(name, text) for name, known in FILES.items() for text in known["texts"] if name not in ("double", "tied")]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_field import run, same
+from tests.whole.test_field import run, same
 from torch import Tensor, nn
 
 import zoo

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 import zoo
+from tests.conftest import World
 from zoo.cli.main import main
 from zoo.registry.loader import load_plugins
 from zoo.registry.plugins import Plugin

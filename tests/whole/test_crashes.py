@@ -18,7 +18,7 @@ import torch
 import zoo
 from zoo.files.atomic import ENDING
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SPEC = "mlp(in_features=256, hidden=[512], num_classes=10)"
 
 # Each test's code runs in children of one process that has torch loaded, since loading it takes seconds.

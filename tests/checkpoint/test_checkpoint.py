@@ -16,17 +16,17 @@ import pytest
 import timm
 import torch
 from click.testing import CliRunner
-from conftest import World
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_field import MODS, SMALLEST, image_size, run, same
 from torch import nn
 
 import zoo
+from tests.conftest import World
+from tests.whole.test_field import MODS, SMALLEST, image_size, run, same
 from zoo.cli.main import main
 from zoo.factory.skip_init import SkipInit
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[1] / "data"
 QUICK = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_nfnet")
 
 

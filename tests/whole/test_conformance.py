@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_promises import MODS, SMALL, WHOLE, is_lacking
 
 import zoo.testing
+from tests.whole.test_promises import MODS, SMALL, WHOLE, is_lacking
 from zoo.testing import Case, Report
 
 # What a default run leaves to the long one: a second each. `test_promises.py` compiles and exports chains of modifiers.

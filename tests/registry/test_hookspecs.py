@@ -19,17 +19,17 @@ import click
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import World
 from torch import nn
 
 import zoo
+from tests.conftest import World
 from zoo.cli.main import main
 from zoo.registry import hookspecs
 from zoo.registry.commands import plugin_commands
 from zoo.registry.entry_points import find_plugins
 from zoo.registry.registry import default_registry
 
-DOC = Path(__file__).parent.parent / "plugins" / "README.md"
+DOC = Path(__file__).parents[2] / "plugins" / "README.md"
 SECTION = re.compile(r"^### `(zoo_\w+)\((.*?)\)`\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HOOKS = [name for name in vars(hookspecs) if name.startswith("zoo_")]

@@ -17,7 +17,7 @@ import pytest
 
 import zoo
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "zoo"
 
 # The rooms of the engine, storey by storey: what is in a room imports from its own and from lower storeys, also inside

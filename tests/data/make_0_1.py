@@ -1,6 +1,6 @@
 """What 0.1 wrote, for `tests/test_earlier.py`: files of `zoo.save`, pickles of models, and texts.
 
-Run once, on the tree of 0.1 before its files moved: `python tests/files/make_0_1.py`. A later tree would write itself
+Run once, on the tree of 0.1 before its files moved: `python tests/data/make_0_1.py`. A later tree would write itself
 down and call it 0.1, so it refuses where the files are there already. It is kept to show what they hold.
 """
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "plugins" / "zoo-darknet"
+SOURCE = Path(__file__).parents[2] / "plugins" / "zoo-darknet"
 CLI = "import sys; from zoo.cli.main import main; main(sys.argv[1:])"
 
 
