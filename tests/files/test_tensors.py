@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.whole.test_field import run, same
 from torch import Tensor, nn
 
 import zoo
+from tests.whole.test_field import run, same
 from zoo.files.atomic import store
 from zoo.files.tensors import DTYPES, in_order, opened, writer
 
