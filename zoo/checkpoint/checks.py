@@ -8,10 +8,11 @@ from typing import Any
 from torch import nn
 
 from ..files.manifest import Manifest
-from ..files.match import SHOWN, mismatches, tensor_text
+from ..files.match import SHOWN, mismatches
 from ..files.tensors import Stored
 from ..messages.errors import CheckpointError
 from ..messages.text import count, escape, list_lines, quote
+from ..surgery.config import tell_apart, tensor_text
 from ..surgery.mixins import class_name, parts_of
 from ..surgery.walk import places
 from .capture import slots
@@ -33,8 +34,10 @@ def check_fits(model: nn.Module, found: Mapping[str, Any], spec: str, where: str
 def check_classes(model: nn.Module, wanted: nn.Module, spec: str) -> None:
     """Raise CheckpointError, with the first differences, unless a live model's modules are of the variant's classes."""
     has, wants = dict(places(model)), dict(places(wanted))
-    odd = [path for path in dict.fromkeys([*wants, *has]) if not _alike(wants.get(path), has.get(path))]
-    pairs = [(path or "the root", *_told_apart(wants.get(path), has.get(path))) for path in odd]
+    odd = [path for path in dict.fromkeys([*wants, *has]) if not _same_class(wants.get(path), has.get(path))]
+    pairs = [
+        (path or "the root", *tell_apart(wants.get(path), has.get(path), [_short_name, _long_name])) for path in odd
+    ]
     _refuse(
         f"the modules aren't those of '{spec}'",
         [f"{path}: {old} by the spec, {new} in the model" for path, old, new in pairs],
@@ -46,7 +49,7 @@ def _refuse(what: str, differences: Sequence[str]) -> None:
         raise CheckpointError(f"{what}, {count(len(differences), 'difference')}:{list_lines(differences, SHOWN)}")
 
 
-def _alike(wanted: nn.Module | None, has: nn.Module | None) -> bool:
+def _same_class(wanted: nn.Module | None, has: nn.Module | None) -> bool:
     """Same class and mixins; or what torch itself makes of that class in training.
 
     That is a lazy layer that has met its first input, and a BatchNorm that counts over several processes (timm's
@@ -61,11 +64,12 @@ def _alike(wanted: nn.Module | None, has: nn.Module | None) -> bool:
     return above == mixins and (synced or getattr(wanted, "cls_to_become", None) is new)
 
 
-def _told_apart(*modules: nn.Module | None) -> list[str]:
-    """The classes of modules in short, in full where that says the same."""
-    long = ["nothing" if module is None else class_name(type(module)) for module in modules]
-    short = [" under ".join(part.rpartition(".")[2] for part in name.split(" under ")) for name in long]
-    return short if len({*short}) == len(short) else long
+def _long_name(module: nn.Module | None) -> str:
+    return "nothing" if module is None else class_name(type(module))
+
+
+def _short_name(module: nn.Module | None) -> str:
+    return " under ".join(part.rpartition(".")[2] for part in _long_name(module).split(" under "))
 
 
 def check_manifest(manifest: Manifest, spelt: nn.Module, stored: Mapping[str, Stored]) -> None:

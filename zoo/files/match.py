@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from ..messages.text import and_more, printable
+from ..surgery.config import tensor_text
 
 SHOWN = 5
 
@@ -96,13 +97,3 @@ def _fits(wanted: Tensor, found: Any, exact: bool) -> bool:
     if exact:
         return bool(a == b) or (a.is_floating_point and b.is_floating_point)
     return (a.is_floating_point, a.is_complex) == (b.is_floating_point, b.is_complex)
-
-
-def tensor_text(tensor: Any) -> str:
-    """`float32[2, 70]`, of a tensor or of one that lies in a file; `float32[?]` of one that waits for its shape."""
-    return f"{dtype_name(tensor.dtype)}{'[?]' if is_lazy(tensor) else list(tensor.shape)}"
-
-
-def dtype_name(dtype: Any) -> str:
-    """`float32` of `torch.float32`."""
-    return str(dtype).removeprefix("torch.")

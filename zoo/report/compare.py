@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING, Any
 
+from torch.nn.parameter import is_lazy
+
 from ..messages.render import counted, row
+from ..surgery.config import brief, compare_options, compare_order, config_of, shape_text, tell_apart
 from ..surgery.mixins import class_name, parts_of
 from ..surgery.placement import users, walks
-from ..surgery.provenance import KEY
-from ..surgery.walk import below, child_slots, join, named_tensors, parameter_slots, places
+from ..surgery.walk import below, child_slots, join, named_tensors, parameters_of, places, tensors_of
 from ..trace.flops import own_flops
-from ..transaction.detect import brief
-from ..transaction.states import ModuleState, same
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +51,9 @@ class Difference:
         return counted(max(self.parameters, 0), max(-self.parameters, 0), self.flops)
 
 
-def compared(a: nn.Module, b: nn.Module, flops: tuple[Mapping[str, int], Mapping[str, int]]) -> Iterator[Difference]:
+def compare_models(
+    a: nn.Module, b: nn.Module, flops: tuple[Mapping[str, int], Mapping[str, int]]
+) -> Iterator[Difference]:
     """Places in the order of `a`, then what only `b` has; nothing below a place that only one has.
 
     flops: of each, at each path; empty where they aren't known.
@@ -65,7 +66,7 @@ def compared(a: nn.Module, b: nn.Module, flops: tuple[Mapping[str, int], Mapping
         if any(below(path, top) for top in lone):
             continue
         if path in one and path in two:
-            found = list(_at_place(path, one[path], two[path]))
+            found = list(_compare_modules(path, one[path], two[path]))
             more = own[1][path] - own[0][path]
             # It belongs to the first shape that differs, if any does.
             heaviest = max(range(len(found)), key=lambda i: abs(found[i].parameters), default=None)
@@ -74,13 +75,13 @@ def compared(a: nn.Module, b: nn.Module, flops: tuple[Mapping[str, int], Mapping
         lone.append(path)
         module, sign, what = (one[path], -1, "only in a") if path in one else (two[path], 1, "only in b")
         count = sign * flops[path in two].get(path, 0) if known else None
-        size = sign * sum(p.numel() for p in module.parameters())
+        size = sign * _size(module.parameters())
         texts = ("", brief(module)) if path in two else (brief(module), "")
         yield Difference(path, what, *texts, parameters=size, flops=count)
-    yield from _ties(a, b)
+    yield from _compare_ties(a, b)
 
 
-def _ties(a: nn.Module, b: nn.Module) -> Iterator[Difference]:
+def _compare_ties(a: nn.Module, b: nn.Module) -> Iterator[Difference]:
     """Parameters and buffers of both that are one tensor in one model and several in the other."""
     sides = [{name: id(t) for name, t in named_tensors(model).items()} for model in (a, b)]
     common = [name for name in sides[0] if name in sides[1]]
@@ -92,87 +93,71 @@ def _ties(a: nn.Module, b: nn.Module) -> Iterator[Difference]:
             yield Difference(name, "tied to", texts[0], texts[1])
 
 
-def _at_place(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
-    kinds = [tuple(map(class_name, (base, *mixins))) for base, mixins in (parts_of(type(m)) for m in (a, b))]
-    if kinds[0] != kinds[1]:
-        another = kinds[0][0] != kinds[1][0]
-        size = _own_size(b) - _own_size(a) if another else 0
-        yield Difference(path, "class", *_told_apart(a, b), parameters=size)
-        if another:
-            return
-    yield from _reordered(path, a, b)
-    one, two = ModuleState.of(a), ModuleState.of(b)
-    was, now = _options(one.config()), _options(two.config())
-    for key in dict.fromkeys([*was, *now]):
-        if kinds[0] != kinds[1] and key.startswith("zoo_"):
-            continue  # the state of what it became
-        if key not in was or key not in now or not same(was[key], now[key]):
-            yield Difference(path, key, repr(was.get(key, "unset")), repr(now.get(key, "unset")))
-    yield from _by_hand(path, one, two)
-    for name in dict.fromkeys([*one.tensors, *two.tensors]):
-        shapes = [list(state.tensors[name].shape) if name in state.tensors else None for state in (one, two)]
-        if shapes[0] != shapes[1]:
-            before, after = ("none" if shape is None else str(shape) for shape in shapes)
-            sizes = [
-                prod(shape or [0]) if name in parameter_slots(m) else 0 for shape, m in zip(shapes, (a, b), strict=True)
-            ]
+def _compare_modules(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
+    """What differs between two modules that stand in the same place, in themselves and not in their children."""
+    (one, above), (two, mixins) = parts_of(type(a)), parts_of(type(b))
+    another = class_name(one) != class_name(two)
+    same_class = not another and [*map(class_name, above)] == [*map(class_name, mixins)]
+    if not same_class:
+        size = _size(b.parameters(recurse=False)) - _size(a.parameters(recurse=False)) if another else 0
+        yield Difference(path, "class", *_name_apart(a, b), parameters=size)
+    if another:
+        return
+    if walks(a) and (orders := compare_order(child_slots(a), child_slots(b))):
+        yield Difference(path, "order", *orders)
+    for key, before, after in compare_options(_plain_options(a), _plain_options(b), same_class):
+        yield Difference(path, key, before, after)
+    yield from _compare_handiwork(path, a, b)
+    olds, news = tensors_of(a), tensors_of(b)
+    for name in dict.fromkeys([*olds, *news]):
+        before, after = (shape_text(side[name]) if name in side else "none" for side in (olds, news))
+        if before != after:
+            sizes = [_size(parameter for key, parameter in parameters_of(m).items() if key == name) for m in (a, b)]
             yield Difference(path, name, before, after, parameters=sizes[1] - sizes[0])
 
 
-def _reordered(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
-    """The elements that both containers have, in another order: that of their calls."""
-    if walks(a):
-        orders = [[name for name in child_slots(m) if name in child_slots(other)] for m, other in ((a, b), (b, a))]
-        if orders[0] != orders[1]:
-            yield Difference(path, "order", ", ".join(orders[0]), ", ".join(orders[1]))
+def _size(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(p.numel() for p in parameters if not is_lazy(p))
 
 
-def _by_hand(path: str, a: ModuleState, b: ModuleState) -> Iterator[Difference]:
+def _compare_handiwork(path: str, a: nn.Module, b: nn.Module) -> Iterator[Difference]:
     """What changes a model and shows in no option and no shape: its own forward, hooks on it, what is trained."""
-    before, after = ("its own" if "forward" in state.attributes else "its class's" for state in (a, b))
+    before, after = ("its own" if "forward" in vars(module) else "its class's" for module in (a, b))
     if before != after:
         yield Difference(path, "forward", before, after)
-    before, after = (", ".join(_forward_hooks(state)) or "none" for state in (a, b))
+    before, after = (", ".join(_forward_hooks(module)) or "none" for module in (a, b))
     if before != after:
         yield Difference(path, "forward hooks", before, after)
-    for name, tensor in a.tensors.items():
-        other = b.tensors.get(name)
-        if other and tensor.requires_grad != other.requires_grad:
-            at = join(path, name)
-            yield Difference(at, "requires_grad", str(tensor.requires_grad), str(other.requires_grad))
+    others = tensors_of(b)
+    for name, tensor in tensors_of(a).items():
+        if name in others and tensor.requires_grad != others[name].requires_grad:
+            texts = str(tensor.requires_grad), str(others[name].requires_grad)
+            yield Difference(join(path, name), "requires_grad", *texts)
 
 
-def _own_size(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters(recurse=False))
-
-
-def _forward_hooks(state: ModuleState) -> list[str]:
+def _forward_hooks(module: nn.Module) -> list[str]:
     """The users' hooks that a forward runs; those on a backward compute nothing that a model gives."""
-    hooks = (state.containers.get(name, {}) for name in ("_forward_pre_hooks", "_forward_hooks"))
+    hooks = (vars(module).get(name, {}) for name in ("_forward_pre_hooks", "_forward_hooks"))
     return [getattr(h, "__qualname__", type(h).__name__) for kind in hooks for h in kind.values() if users(h)]
 
 
-def _told_apart(a: nn.Module, b: nn.Module) -> tuple[str, str]:
-    """Two modules of different classes in words that differ."""
-    ways: list[Callable[[nn.Module], str]] = [_kind, lambda module: class_name(parts_of(type(module))[0])]
-    if not child_slots(a) and not child_slots(b):
-        ways.insert(0, brief)
-    told = [(way(a), way(b)) for way in ways]
-    return next((pair for pair in told if pair[0] != pair[1]), told[-1])
+def _name_apart(a: nn.Module, b: nn.Module) -> tuple[str, str]:
+    """Two modules of different classes in words that differ: their options too, where nothing is in them."""
+    ways: list[Callable[[nn.Module], str]] = [_short_name, lambda module: class_name(parts_of(type(module))[0])]
+    return tell_apart(a, b, ways if child_slots(a) or child_slots(b) else [brief, *ways])
 
 
-def _kind(module: nn.Module) -> str:
+def _short_name(module: nn.Module) -> str:
     base, mixins = parts_of(type(module))
     return f"{base.__name__} with {', '.join(m.__name__ for m in mixins)}" if mixins else base.__name__
 
 
-def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+def _plain_options(module: nn.Module) -> dict[str, Any]:
     """Options that say something: plain values. Functions and objects of two builds are never the same."""
-    plain = (int, float, str, bool, type(None), list, tuple)
-    return {k: v for k, v in config.items() if isinstance(v, plain) and k != KEY and not _has_objects(v)}
+    return {key: value for key, value in config_of(vars(module)).items() if _is_plain(value)}
 
 
-def _has_objects(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
-        return any(map(_has_objects, value))
-    return not isinstance(value, (int, float, str, bool, type(None)))
+        return all(map(_is_plain, value))
+    return isinstance(value, (int, float, str, bool, type(None)))

@@ -27,7 +27,7 @@ from ..surgery.provenance import info_of
 from ..surgery.wrappers import unwrapped
 from ..trace.blueprint import sample_input
 from ..trace.flops import flops_by_path
-from .compare import Difference, compared
+from .compare import Difference, compare_models
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -106,7 +106,7 @@ def diff(a: Any, b: Any, *, registry: Registry | None = None) -> Differences:
     FLOPs are counted on the meta device, for one sample input of the arch, where the zoo knows the arch.
     """
     one, two = _resolved(a, registry), _resolved(b, registry)
-    return Differences.of(compared(one.model, two.model, (one.flops, two.flops)), one.side, two.side)
+    return Differences.of(compare_models(one.model, two.model, (one.flops, two.flops)), one.side, two.side)
 
 
 def verify(model: nn.Module | str | os.PathLike[str], *, registry: Registry | None = None) -> Differences:

@@ -21,8 +21,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..surgery.changes import Change, What
+from ..surgery.config import brief
 from ..surgery.walk import BUFFERS, CHILDREN, PARAMETERS, join
-from .detect import Snapshot, brief, shape_of
+from .detect import Snapshot, shape_of
 from .states import TensorState
 
 # Who set what: the path of a module and the name of an attribute, with the value.

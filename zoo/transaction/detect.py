@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..messages.text import put_in_a_line
 from ..surgery.changes import Change, What
+from ..surgery.config import brief, compare_options, compare_order, same_make, tensor_text
 from ..surgery.mixins import parts_of
 from ..surgery.placement import walks
-from ..surgery.walk import CHILDREN, child_slots, join, places
-from .states import ModuleState, TensorState, same, sized, untouched
+from ..surgery.walk import CHILDREN, join, places
+from .states import ModuleState, TensorState, sized, untouched
 from .write_log import Writes
 
 
@@ -97,7 +97,8 @@ def _structure(before: Snapshot, after: Snapshot, part: str, count: _Count) -> I
         what = What.ADDED if old is None else What.REMOVED if new is None else What.REPLACED
         text_old, text_new = "" if old is None else brief(old), "" if new is None else brief(new)
         weights, weights_old = ([] if module is None else [*module.parameters()] for module in (new, old))
-        if what is What.REPLACED and _alike(old, new) and not any(id(weight) in count.new for weight in weights):
+        settled = not any(id(weight) in count.new for weight in weights)
+        if settled and old is not None and new is not None and same_make(old, new):
             what = What.ALREADY
         yield Change(
             part,
@@ -109,16 +110,6 @@ def _structure(before: Snapshot, after: Snapshot, part: str, count: _Count) -> I
             removed=count.removed(weights_old),
             aliases=tuple(aliases),
         )
-
-
-def _alike(old: nn.Module | None, new: nn.Module | None) -> bool:
-    """Whether two modules are of the same classes with the same options, all the way down."""
-    olds, news = ({} if module is None else dict(places(module)) for module in (old, new))
-    return olds.keys() == news.keys() and all(
-        type(olds[path]) is type(news[path])
-        and same(ModuleState.of(olds[path]).config(), ModuleState.of(news[path]).config())
-        for path in olds
-    )
 
 
 def _insertions(path: str, after: Snapshot) -> list[tuple[str, What, nn.Module]]:
@@ -155,12 +146,8 @@ def _on_module(path: str, old: ModuleState, new: ModuleState, part: str, count: 
     """What changed on one module."""
     yield from _class_change(path, old, new, part)
     yield from _order_change(path, old, new, part)
-    was, now = old.config(), new.config()
-    for key in dict.fromkeys([*was, *now]):
-        if old.cls is not new.cls and key.startswith("zoo_"):
-            continue  # the state of what it became
-        if key not in was or key not in now or not same(was[key], now[key]):
-            yield Change(part, path, key, _text(was, key), _text(now, key))
+    for key, was, now in compare_options(old.config(), new.config(), old.cls is new.cls):
+        yield Change(part, path, key, was, now)
     for name in dict.fromkeys([*old.tensors, *new.tensors]):
         yield from _tensor_change(path, name, old.tensors.get(name), new.tensors.get(name), part, count)
     yield from _hook_changes(path, old.hooks(), new.hooks(), part)
@@ -176,12 +163,8 @@ def _hook_changes(path: str, had: Mapping[int, Any], has: Mapping[int, Any], par
 
 def _order_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
     """The order in which a container runs what it held before and goes on holding."""
-    if not walks(new.module):
-        return
-    was, now = (state.containers[CHILDREN] for state in (old, new))
-    texts = [", ".join(name for name in one if name in other) for one, other in ((was, now), (now, was))]
-    if texts[0] != texts[1]:
-        yield Change(part, path, What.ORDER, put_in_a_line(texts[0]), put_in_a_line(texts[1]))
+    if walks(new.module) and (texts := compare_order(old.containers[CHILDREN], new.containers[CHILDREN])):
+        yield Change(part, path, What.ORDER, *texts)
 
 
 def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
@@ -215,17 +198,4 @@ def _tensor_change(
 
 
 def shape_of(state: TensorState | None) -> str:
-    return "" if state is None else f"{str(state.dtype).removeprefix('torch.')}{list(state.shape)}"
-
-
-def _text(config: Mapping[str, Any], key: str) -> str:
-    return put_in_a_line(repr(config[key])) if key in config else "unset"
-
-
-def brief(module: nn.Module) -> str:
-    """A module in a line: `ReLU(inplace=True)`, `ModuleDict(cls: Linear, reg: Linear)`."""
-    children = child_slots(module)
-    if not children:
-        return put_in_a_line(repr(module))
-    inside = ", ".join(f"{name}: {type(child).__name__}" for name, child in children.items())
-    return put_in_a_line(f"{type(module).__name__}({inside})")
+    return "" if state is None else tensor_text(state)

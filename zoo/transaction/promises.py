@@ -9,10 +9,11 @@ from torch import nn
 
 from ..messages.errors import PluginError
 from ..messages.text import format_place
+from ..surgery.config import PLAIN, TORCHS_OWN
 from ..surgery.mixins import parts_of
 from ..surgery.walk import NON_PERSISTENT, child_slots, join, parent_path
 from .detect import Snapshot
-from .states import PLAIN, TORCHS_OWN, untouched
+from .states import untouched
 
 
 def broken_promise(before: Snapshot, after: Snapshot, name: str) -> PluginError | None:

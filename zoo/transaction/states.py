@@ -8,14 +8,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ..surgery.config import config_of, same
 from ..surgery.placement import HOOK_DICTS, slow_path
-from ..surgery.provenance import KEY
 from ..surgery.walk import tensors_of
 from .write_log import address
 
-TORCHS_OWN = frozenset(vars(nn.Module())) | {KEY}
 _TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
-PLAIN = (int, float, str, bool, type(None), bytes, complex)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +94,7 @@ class ModuleState:
 
     def config(self) -> dict[str, Any]:
         """The public attributes that aren't torch's own."""
-        return {
-            k: self.containers.get(k, v)
-            for k, v in self.attributes.items()
-            if not k.startswith("_") and k not in TORCHS_OWN and not isinstance(v, nn.Module)
-        }
+        return config_of({**self.attributes, **self.containers})
 
     @property
     def training(self) -> bool:
@@ -159,25 +153,3 @@ def untouched(old: ModuleState, new: ModuleState) -> bool:
         and all(not (v or new.containers[k]) or same(new.containers[k], v) for k, v in old.containers.items())
         and all(new.tensors[k] == v for k, v in old.tensors.items())
     )
-
-
-def same(a: Any, b: Any, above: tuple[tuple[int, int], ...] = ()) -> bool:
-    """Whether two values of configuration are the same: by value for plain ones, by identity for all else.
-
-    above: the containers that are being compared already, since one may hold itself.
-    """
-    if a is b:
-        return True
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, PLAIN):
-        return bool(a == b) or (a != a and b != b)
-    pair = (id(a), id(b))
-    if pair in above:
-        return True
-    inside = (*above, pair)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(same(x, y, inside) for x, y in zip(a, b, strict=True))
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[k], b[k], inside) for k in a)  # order too: it's that of the keys
-    return bool(a == b) if isinstance(a, (set, frozenset)) else False
