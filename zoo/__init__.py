@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from .messages.text import format_place as format_place
     from .messages.text import suggest as suggest
     from .optim import param_groups as param_groups
+    from .primitives.classifier import classifiers_of as classifiers_of
+    from .primitives.classifier import make_classifier as make_classifier
+    from .primitives.resize import features_of as features_of
+    from .primitives.resize import make_like as make_like
     from .registry.declare import Arch as Arch
     from .registry.declare import Family as Family
     from .registry.declare import Modifier as Modifier
@@ -61,8 +65,6 @@ if TYPE_CHECKING:
     from .spec.spec import parse as parse
     from .surgery.changes import Change as Change
     from .surgery.changes import Changes as Changes
-    from .surgery.classifier import classifiers_of as classifiers_of
-    from .surgery.classifier import make_classifier as make_classifier
     from .surgery.edits import add as add
     from .surgery.edits import become as become
     from .surgery.edits import insert_after as insert_after
@@ -75,9 +77,6 @@ if TYPE_CHECKING:
     from .surgery.placement import walks as walks
     from .surgery.provenance import sites_of as sites_of
     from .surgery.provenance import width_of as width_of
-    from .surgery.resize import copy_fitting as copy_fitting
-    from .surgery.resize import features_of as features_of
-    from .surgery.resize import make_like as make_like
     from .surgery.select import select as select
     from .trace.trace import functions_of as functions_of
 
@@ -93,7 +92,7 @@ _HOMES = {
     "files.weights": "carry",
     "checkpoint.checkpoint": "load read_manifest save",
     "report.diff": "diff verify",
-    "surgery.classifier": "classifiers_of make_classifier",
+    "primitives.classifier": "classifiers_of make_classifier",
     "surgery.edits": "add become insert_after insert_before remove replace unbecome",
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",
@@ -112,7 +111,7 @@ _HOMES = {
     "spec.spec": "Spec parse",
     "report.summary": "summary",
     "report.table": "Summary",
-    "surgery.resize": "copy_fitting features_of make_like",
+    "primitives.resize": "features_of make_like",
     "surgery.select": "select",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -27,7 +27,7 @@ STOREYS = [
     ("spec",),
     ("registry", "surgery"),
     ("files", "trace"),
-    ("transaction",),
+    ("primitives", "transaction"),
     ("factory",),
     ("checkpoint", "optim"),
     ("report",),

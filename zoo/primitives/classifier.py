@@ -9,10 +9,10 @@ from torch import nn
 
 from ..messages.errors import NotApplicableError
 from ..messages.text import format_place
-from .provenance import sites_of, width_of
+from ..surgery.provenance import sites_of, width_of
+from ..surgery.select import select
+from ..surgery.walk import join, parent_path, places
 from .resize import make_like, maker_of
-from .select import select
-from .walk import join, parent_path, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -154,17 +154,6 @@ def test_features_of_says_what_a_layer_says() -> None:
     assert zoo.features_of(nn.Bilinear(2, 3, 4)) == (None, 4)
 
 
-def test_what_fits_is_copied_and_named() -> None:
-    old, new = nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False)
-    old(torch.randn(2, 4, 3, 3))
-    assert zoo.copy_fitting(old, new) == ["running_mean", "running_var", "num_batches_tracked"]
-    assert torch.equal(new.running_mean, old.running_mean)
-    tall = zoo.make_like(linear := nn.Linear(3, 4).double(), 5)
-    assert zoo.copy_fitting(linear, tall.half()) == ["bias"]
-    assert torch.equal(tall.bias, linear.bias.half())
-    assert zoo.copy_fitting(nn.ReLU(), nn.Linear(3, 4)) == []
-
-
 def test_the_example_for_authors_runs_and_prints_what_is_shown() -> None:
     page = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
     section = page.partition("### Layers of other widths\n")[2].partition("\n## ")[0].partition("\n### ")[0]

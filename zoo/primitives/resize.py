@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ..messages.errors import NotApplicableError, ShapeError
-from .mixins import parts_of
-from .placement import match
+from ..surgery.mixins import parts_of
+from ..surgery.placement import match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ def make_like(layer: nn.Module, in_features: int | None = None, out_features: in
     """A fresh layer of the same class with other widths; everything else of torch's own stays as it is.
 
     That is kernel, stride, padding and its mode, dilation, groups, whether there is a bias, eps, momentum, what an
-    embedding pads, and also mode, device and dtype. Weights are drawn as for any new layer; `copy_fitting`, or
+    embedding pads, and also mode, device and dtype. Weights are drawn as for any new layer; `copy_weights`, or
     `zoo.replace(..., keep_weights=True)`, puts in those that keep their shape. Weights that are computed
     (`torch.nn.utils.parametrizations`), hooks and what was inserted at the layer don't come along.
 
@@ -153,30 +153,3 @@ def _class_of(layer: nn.Module) -> type[nn.Module]:
         if base is cls:
             return base  # type: ignore[no-any-return]
         cls = base
-
-
-def copy_fitting(old: nn.Module, new: nn.Module) -> list[str]:
-    """Copy every parameter and buffer that has its name and shape in the new layer.
-
-    Args:
-        old: The layer to copy from; it stays as it is.
-        new: The layer to copy into, in its own device and dtype.
-
-    Returns:
-        The names of those that fit.
-
-    Example:
-        >>> import zoo
-        >>> from torch import nn
-        >>> old = nn.Linear(8, 4)
-        >>> zoo.copy_fitting(old, zoo.make_like(old, in_features=6))
-        ['bias']
-    """
-    theirs = old.state_dict()
-    ours = {name: value for name, value in new.state_dict().items() if name in theirs}
-    fitting = [name for name, value in ours.items() if value.shape == theirs[name].shape]
-    with torch.no_grad():
-        for name in fitting:
-            if not theirs[name].is_meta:
-                ours[name].copy_(theirs[name])
-    return fitting

@@ -1,0 +1,1 @@
+"""What modifiers are made of: things that several of them do, and each built for itself."""
