@@ -23,6 +23,7 @@ import zoo
 from tests.conftest import World
 from zoo.cli.main import main
 from zoo.registry.loader import load_plugins
+from zoo.registry.lookup import find_base, find_modifier
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
@@ -572,12 +573,14 @@ def test_no_order_changes_what_a_name_means(data: st.DataObject, tmp_path_factor
             rest = [entry for entry in sys.path if entry not in places]
             monkeypatch.setattr(sys, "path", [*places, *rest] if data.draw(st.booleans()) else [*rest, *places])
             registry = world.registry()
-            meant = {name: registry.modifier(name).owner for name in ("crate", "dropout", "dome/dropout", "acme/mark")}
+            meant = {
+                name: find_modifier(name, registry).owner for name in ("crate", "dropout", "dome/dropout", "acme/mark")
+            }
             assert meant == {"crate": "crate-co", "dropout": "zoo", "dome/dropout": "dome", "acme/mark": "acme"}
             with pytest.raises(zoo.UnknownNameError) as caught:
-                registry.modifier("mark")
+                find_modifier("mark", registry)
             assert str(caught.value) == "2 plugins have a modifier 'mark': acme, bolt; say which, as in 'acme/mark'"
-            assert registry.base(zoo.parse("resnet18").arch).owner == "zoo"
+            assert find_base(zoo.parse("resnet18").arch, registry).owner == "zoo"
         finally:
             world.forget()
 

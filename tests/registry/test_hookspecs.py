@@ -25,7 +25,7 @@ import zoo
 from tests.conftest import World
 from zoo.cli.main import main
 from zoo.registry import hookspecs
-from zoo.registry.commands import plugin_commands
+from zoo.registry.commands import list_commands
 from zoo.registry.entry_points import find_plugins
 from zoo.registry.registry import default_registry
 
@@ -358,7 +358,7 @@ def test_plugins_tell_which_commands_they_add(world: World) -> None:
     registry = world.registry()
     (found,) = [p for p in zoo.list_plugins(registry=registry) if p.distribution == "acme"]
     assert found.contributes == {"commands": ("greet", "list")}
-    assert isinstance(plugin_commands(registry)["greet"]["acme"].value, click.Command)
+    assert isinstance(list_commands(registry)["greet"]["acme"].value, click.Command)
 
 
 # -- being told -------------------------------------------------------------------------------------------------------

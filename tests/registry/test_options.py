@@ -14,7 +14,7 @@ from torch import nn
 
 import zoo
 from zoo.registry.bind import Bound, bind
-from zoo.registry.layers import layer_table
+from zoo.registry.registry import Registry
 from zoo.surgery.provenance import info_of
 
 Size = Annotated[int, Ge(1)]
@@ -107,7 +107,7 @@ def plain(value: Any) -> Any:
 
 
 def bound(function: Callable[..., Any], args: str) -> Bound:
-    return bind(zoo.parse(f"f({args})").arch, function, 0, layer_table)
+    return bind(zoo.parse(f"f({args})").arch, function, 0, Registry())
 
 
 # -- canonical forms: (text, canonical) -------------------------------------------------------------------------------

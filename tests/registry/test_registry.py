@@ -14,6 +14,7 @@ from torch import nn
 from zoo_archs import timm_models
 
 import zoo
+from zoo.registry.lookup import find_base
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
@@ -300,7 +301,7 @@ def test_a_prefix_that_two_have_is_an_error_that_names_both() -> None:
 
 def test_the_prefixes_of_the_zoo_are_not_taken_over() -> None:
     registry = registry_with(module_of("zoo-acme", zoo_families=[opening(2, "net", "hf-hub")]))
-    assert registry.base(zoo.parse("hf-hub:timm/resnet18").arch).owner == "zoo"
+    assert find_base(zoo.parse("hf-hub:timm/resnet18").arch, registry).owner == "zoo"
     assert zoo.create("zoo-acme/hf-hub:x", registry=registry).out_features == 2
     for name in ("net:x", "zoo-acme/net:x"):
         assert str(zoo.spec_of(zoo.create(name, registry=registry))) == "net:x"

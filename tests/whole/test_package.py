@@ -168,7 +168,7 @@ def main(*args):
     from zoo.cli.main import main
     main(args, standalone_mode=False)
 {code}
-heavy = ("torch", "timm", "torchvision", "zoo_archs", "lark", "pydantic")
+heavy = ("torch", "timm", "torchvision", "zoo_archs", "lark", "pydantic", "click")
 json.dump([m for m in heavy if m in sys.modules], sys.stderr)
 """
 
@@ -176,7 +176,7 @@ json.dump([m for m in heavy if m in sys.modules], sys.stderr)
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
-        ("import zoo", {"torch", "timm", "zoo_archs", "lark", "pydantic"}),
+        ("import zoo", {"torch", "timm", "zoo_archs", "lark", "pydantic", "click"}),
         ("import zoo.testing; zoo.testing.cases('plugzoo')", {"timm", "torchvision"}),
         ("main('--help')", {"torch", "timm"}),
         ("main('--version')", {"torch", "timm", "zoo_archs"}),
@@ -185,8 +185,9 @@ json.dump([m for m in heavy if m in sys.modules], sys.stderr)
         ("main('list', 'modifiers', '--json')", {"torch", "timm"}),
         ("main('plugins')", {"torch", "timm"}),
         ("import zoo; zoo.parse('resnet18+dropout(0.2)'); zoo.expand('resnet{18,34}')", {"torch", "timm"}),
-        ("import zoo; zoo.describe('dropout'); zoo.describe('resnet18'); zoo.list_plugins()", {"torch", "timm"}),
-        ("import zoo; zoo.create('simple+dropout')", {"timm", "torchvision"}),
+        ("import zoo; zoo.describe('dropout'); zoo.describe('resnet18')", {"torch", "timm", "click"}),
+        ("import zoo; zoo.list_plugins()", {"torch", "timm", "click"}),
+        ("import zoo; zoo.create('simple+dropout')", {"timm", "torchvision", "click"}),
     ],
 )
 def test_light_things_stay_light(code: str, unwanted: set[str]) -> None:

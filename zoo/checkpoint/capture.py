@@ -18,6 +18,7 @@ from ..messages.errors import CheckpointError
 from ..messages.text import quote
 from ..registry.bind import spell_out
 from ..registry.declare import Arch
+from ..registry.lookup import find_base, find_modifier
 from ..registry.owners import Owned
 from ..registry.plugins import OWN, Plugin, normalise
 from ..registry.registry import Registry
@@ -40,7 +41,7 @@ def slots(model: nn.Module) -> Iterator[tuple[str, Slot, Tensor]]:
 def portrait(model: nn.Module, registry: Registry) -> tuple[Manifest, dict[str, Tensor]]:
     """The manifest of a model and its tensors by name; CheckpointError for what can't be built or read again."""
     info = _checked(model)
-    found = registry.base(info.spec.arch)
+    found = find_base(info.spec.arch, registry)
     plan = plan_of(info.spec, registry)
     tensors, tied, shared = _tensors(model)
     floating = {name: _name(t) for name, t in _all_tensors(model) if t.is_floating_point() or t.is_complex()}
@@ -173,7 +174,7 @@ def _parts(plan: Plan) -> tuple[str, ...]:
 
 
 def _owners(found: Owned[Any], plan: Plan, registry: Registry) -> tuple[Owner, ...]:
-    claims: list[Owned[Any]] = [found, *(registry.modifier(call.name) for call in plan.spec.parts)]
+    claims: list[Owned[Any]] = [found, *(find_modifier(call.name, registry) for call in plan.spec.parts)]
     return tuple(Owner(c.owner, c.plugin.distribution, c.plugin.version) for c in claims)
 
 

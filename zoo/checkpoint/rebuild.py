@@ -13,11 +13,14 @@ import torch
 from ..factory.builder import apply_plan, build_arch
 from ..factory.rehearsal import trace_of
 from ..factory.skip_init import SkipInit
+from ..factory.workshop import Workshop
 from ..files.manifest import Manifest, Owner, check_parts, installable, spec_of_parts, version_of
 from ..messages.errors import CheckpointError, OptionError, UnknownNameError, ZooError
 from ..messages.text import printable, quote
 from ..registry.bind import add_keywords
 from ..registry.declare import Arch
+from ..registry.families import rebuild_arch
+from ..registry.lookup import find_base, find_modifier
 from ..registry.owners import Owned
 from ..registry.registry import Registry
 from ..registry.resolve import Plan, plan_of
@@ -63,12 +66,12 @@ def _arch(call: Call, manifest: Manifest, registry: Registry) -> Owned[Arch] | N
                 f"{quote(str(call))} points outside of the file, which no file is followed to, and the file has no "
                 "recipe to build it from; zoo.create(SPEC, weights=FILE) opens it in the open"
             )
-        found = registry.rebuilt(call.name, manifest.recipe)
+        found = rebuild_arch(call.name, manifest.recipe, registry)
         if found is None:
             raise CheckpointError(f"no family that is installed rebuilds {quote(call.name + ':')}{_needs(owner)}")
         return found
     try:
-        base = registry.base(call)
+        base = find_base(call, registry)
     except UnknownNameError as error:
         _missing("arch", call, owner, error)
     if not isinstance(base.value, Arch) or base.owner != owner.owner:
@@ -80,7 +83,7 @@ def _owned(call: Call, owner: Owner, registry: Registry) -> Call:
     """A modifier's call by a name that means its owner's, whoever else claims the name here."""
     name = call.name if "/" in call.name else f"{owner.owner}/{call.name}"
     try:
-        registry.modifier(name)
+        find_modifier(name, registry)
     except UnknownNameError as error:
         _missing("modifier", call, owner, error)
     return replace(call, name=name)
@@ -135,7 +138,7 @@ def rebuild(plan: Plan, registry: Registry, device: str, log: Iterable[Change] |
     built once more as `create` does it, with weights drawn and the arch traced: it may have asked for those.
     """
     wanted = None if log is None else _gist(log)
-    with registry.lock, torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with registry.keep(Workshop).lock, torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they came when the model was made
         try:
             model = _build(plan, device, None)

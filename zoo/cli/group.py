@@ -12,12 +12,10 @@ import click
 
 from ..messages.errors import ZooError
 from ..messages.text import printable
-from ..registry.commands import plugin_commands
+from ..registry.commands import list_commands
 from ..registry.loader import check_own_package
-from ..registry.owners import Owned, choose, find_claims, qualify
+from ..registry.owners import choose, find_claims, qualify
 from ..registry.registry import Registry, default_registry
-
-Table = dict[str, dict[str, Owned[click.Command]]]
 
 
 class Commands(click.Group):
@@ -32,14 +30,19 @@ class Commands(click.Group):
             ctx.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        table = plugin_commands(installed())
-        others = [self._reached(name, owner, table) for name, claims in sorted(table.items()) for owner in claims]
+        table = list_commands(installed())
+        # A name of the zoo's own can't be taken over.
+        others = [
+            f"{owner}/{name}" if name in self.commands else qualify(name, owner, claims)
+            for name, claims in sorted(table.items())
+            for owner in claims
+        ]
         return [*super().list_commands(ctx), *others]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if (own := super().get_command(ctx, cmd_name)) is not None:
             return own
-        _, claims = find_claims(cmd_name, plugin_commands(installed()))
+        _, claims = find_claims(cmd_name, list_commands(installed()))
         owner = choose("command", cmd_name, claims)
         return claims[owner].value if owner else None
 
@@ -53,10 +56,6 @@ class Commands(click.Group):
             if not (more := printable(installed().list_absent(args[0]))):
                 raise
             raise click.UsageError(f"{error.format_message()}{more}", ctx) from None
-
-    def _reached(self, name: str, owner: str, table: Table) -> str:
-        """A name of the zoo's own can't be taken over."""
-        return f"{owner}/{name}" if name in self.commands else qualify(name, owner, table[name])
 
 
 def installed() -> Registry:

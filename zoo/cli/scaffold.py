@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 
 from ..messages.errors import OptionError, UnknownNameError
+from ..registry.lookup import find_base, find_modifier
 from ..registry.plugins import OWN, RESERVED_OWNERS, normalise
 from ..registry.registry import Registry, default_registry
 from ..spec.values import Call
@@ -71,7 +72,7 @@ def _check_free(names: Mapping[str, str], arch: bool, modifier: bool, registry: 
     short, module, distribution = names["short"], names["module"], names["distribution"]
     for kind, wanted in (("arch", arch), ("modifier", modifier)):
         try:
-            found = registry.base(Call(short)) if kind == "arch" else registry.modifier(short)
+            found = find_base(Call(short), registry) if kind == "arch" else find_modifier(short, registry)
         except UnknownNameError:
             continue
         if wanted:

@@ -12,6 +12,7 @@ import torch
 
 from ..messages.errors import PluginWarning, ZooError
 from ..registry.declare import Arch
+from ..registry.families import rebuild_arch
 from ..registry.options import call_with
 from ..registry.plugins import reason_of
 from ..registry.registry import Registry, default_registry
@@ -52,7 +53,7 @@ def apply_plan(model: nn.Module, plan: Plan, trace: Trace | None) -> nn.Module:
 def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:
     """The plan of a live model's own spec, or of another one of its arch. Follows no prefix where there is a recipe."""
     call = info.spec.arch
-    arch = None if info.recipe is None else registry.rebuilt(call.name, info.recipe)
+    arch = None if info.recipe is None else rebuild_arch(call.name, info.recipe, registry)
     return plan_of(spec or info.spec, registry, arch=arch)
 
 
@@ -80,7 +81,7 @@ def tell(registry: Registry, model: nn.Module, spec: Spec) -> None:
         return
     token = _telling.set(True)
     try:
-        for plugin, hook in registry.asked("zoo_built"):
+        for plugin, hook in registry.implementations("zoo_built"):
             given = {"model": model, "spec": spec}
             try:
                 hook.function(*(given[name] for name in hook.argnames))

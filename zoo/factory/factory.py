@@ -30,6 +30,7 @@ from ..transaction.detect import Snapshot
 from ..transaction.optimizers import Saved, as_list, follow, frozen, named
 from .builder import build, known_plan, tell
 from .rehearsal import check_sizes, known_blueprint, rehearse
+from .workshop import Workshop
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +88,7 @@ def twin_of(info: Info, registry: Registry) -> nn.Module:
 
 
 def _made(plan: Plan, registry: Registry, device: str | None, sources: Mapping[str, Any]) -> nn.Module:
-    with registry.lock:
+    with registry.keep(Workshop).lock:
         trace = rehearse(plan, registry) if plan.steps else None
         return sealed(build(plan, device, sources, trace))
 
@@ -139,7 +140,7 @@ def modify(
         raise OptionError("copy=True leaves the original and its optimizer alone; make an optimizer for the copy")
     if group is not None and not optimizers:
         raise OptionError("group= says where an optimizer's new parameters go; give the optimizer too")
-    with registry.lock:
+    with registry.keep(Workshop).lock:
         blueprint = known_blueprint(info, registry)
         target = copying.deepcopy(model) if copy else model
         outer = Outer(target if copy else given, target)

@@ -20,20 +20,21 @@ from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
 from ..transaction.detect import Snapshot
 from .builder import known_plan
+from .workshop import Workshop
 
 
 def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
     """What the modifiers of a spec would do, found out on the arch's blueprint; raises what `create` would raise."""
     registry = registry or default_registry()
     plan = plan_of(parse(spec), registry)
-    with registry.lock:
+    with registry.keep(Workshop).lock:
         blueprint = blueprint_of(plan, registry)
         return _try_out(plan, blueprint)
 
 
 def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
     # What a spec can't say, it can't be remembered by, and what a prefix points at may change.
-    memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.memo
+    memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.keep(Workshop).blueprints
     with archs_word(plan):
         return draw(plan.arch, plan.spec.base, plan.options, memo)
 

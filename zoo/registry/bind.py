@@ -12,7 +12,7 @@ from ..spec.values import INT_LIMIT, Call, Value, from_python, is_name
 from .check import check, is_default
 from .declare import RESERVED
 from .options import EMPTY, Option, options_of, signature
-from .owners import Offers
+from .registry import Registry
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Bound:
     call: Call
 
 
-def bind(call: Call, function: Callable[..., Any], skip: int, layers: Callable[[], Offers]) -> Bound:
+def bind(call: Call, function: Callable[..., Any], skip: int, registry: Registry) -> Bound:
     """Match the arguments of a call to a function's options, check each value, and find the canonical form.
 
-    layers: gives the table of layers that a value may name. Raises OptionError with the signature.
+    registry: whose layers a value may name. Raises OptionError with the signature.
     """
     options = options_of(function, skip)
     named = {o.name: o for o in options if not o.variadic and not o.many}
@@ -41,11 +41,11 @@ def bind(call: Call, function: Callable[..., Any], skip: int, layers: Callable[[
     given = _match(call, named, variadic, many, shown)
     values: dict[str, Any] = {}
     if many and row:
-        values[many.name] = tuple(check(call.name, many.name, value, many, layers, shown) for value in row)
+        values[many.name] = tuple(check(call.name, many.name, value, many, registry, shown) for value in row)
     for name, value in given.items():
         option = named.get(name) or variadic
         assert option is not None
-        values[name] = check(call.name, name, value, option, layers, shown)
+        values[name] = check(call.name, name, value, option, registry, shown)
     for name, option in named.items():
         if option.default is EMPTY and name not in values:
             raise OptionError(f"{call.name} needs '{name}'; its options: {shown}")

@@ -14,22 +14,22 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from ..messages.errors import OptionError
 from ..spec.values import List, Value, format_value, from_python, layer_calls, sequences_as
 from .declare import Where
-from .layers import Layer, Template
+from .layers import Layer, Template, layers_of
 from .options import Option
-from .owners import Offers
+from .registry import Registry
 
 
-def check(name: str, key: str, value: Value, option: Option, layers: Callable[[], Offers], shown: str) -> Any:
+def check(name: str, key: str, value: Value, option: Option, registry: Registry, shown: str) -> Any:
     """One value, checked against its option's type; a list or a tuple becomes what the type asks for."""
     wanted = next((kind for kind in (Template, Layer) if _mentions(option.annotation, kind)), None)
-    if wanted and isinstance(value, str) and value in layers():
+    if wanted and isinstance(value, str) and value in layers_of(registry):
         raise OptionError(f"{name}: {key}={value} is a word, not a layer; write {value}()")
     if next(layer_calls(value), None) is not None:
         if not wanted and option.annotation is not Any:
             raise OptionError(
                 f"{name}: {key} takes {option.type}, not the layer {format_value(value)}; its options: {shown}"
             )
-        value = (wanted or Layer).bind(value, layers())
+        value = (wanted or Layer).bind(value, layers_of(registry))
     if option.annotation is Any:
         return sequences_as(tuple, value)
     try:

@@ -55,7 +55,7 @@ def collect(manager: pluggy.PluginManager, module: ModuleType, key: str) -> Decl
     found: Declared = []
     for hook, kind in COLLECTED.items():
         for implementation in implementations(manager, key, hook):
-            found += [(kind, name, value) for name, value in _checked(hook, kind, implementation.function())]
+            found += [(kind, name, value) for name, value in _check(hook, kind, implementation.function())]
     return found
 
 
@@ -72,20 +72,20 @@ def _check_marked(module: ModuleType, known: Iterable[str]) -> None:
             raise PluginError(f"write @zoo.hookimpl above {name}(): without it, it is no hook")
 
 
-def _checked(hook: str, kind: str, result: Any) -> list[tuple[str, Any]]:
+def _check(hook: str, kind: str, result: Any) -> list[tuple[str, Any]]:
     """What a hook returned, each with its name."""
     if kind in _DECLARED:
-        return _declarations(hook, kind, result)
+        return _read_declarations(hook, kind, result)
     if not isinstance(result, Mapping):
         what = "name and spec" if kind == "variant" else f"name and what makes the {kind}"
         raise PluginError(f"{hook}() returned {type(result).__name__}; expected a dict of {what}")
     for name in result:
         check_name(kind, name)
-    read: Callable[[str, str, Any], Any] = _spec if kind == "variant" else _maker
+    read: Callable[[str, str, Any], Any] = _read_spec if kind == "variant" else _read_maker
     return [(name, read(hook, name, value)) for name, value in result.items()]
 
 
-def _declarations(hook: str, kind: str, result: Any) -> list[tuple[str, Any]]:
+def _read_declarations(hook: str, kind: str, result: Any) -> list[tuple[str, Any]]:
     if not isinstance(result, Iterable) or isinstance(result, (str, Mapping)):
         raise PluginError(f"{hook}() returned {type(result).__name__}; expected a list of {PLURALS[kind].capitalize()}")
     found = []
@@ -97,14 +97,14 @@ def _declarations(hook: str, kind: str, result: Any) -> list[tuple[str, Any]]:
     return found
 
 
-def _spec(hook: str, name: str, text: Any) -> Any:
+def _read_spec(hook: str, name: str, text: Any) -> Any:
     try:
         return parse(text)
     except ZooError as error:
         raise PluginError(f"{hook}() gives no spec for '{name}': {error}") from error
 
 
-def _maker(hook: str, name: str, maker: Any) -> Any:
+def _read_maker(hook: str, name: str, maker: Any) -> Any:
     """A function or class, or where it is: the hook need not import torch to say it."""
     if callable(maker) or (isinstance(maker, str) and _ELSEWHERE.fullmatch(maker)):
         return maker

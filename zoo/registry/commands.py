@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-import click
+from typing import TYPE_CHECKING, Any
 
 from ..messages.errors import PluginError
 from .declare import check_name
@@ -13,16 +11,17 @@ from .loader import quieten
 from .owners import Owned
 from .registry import Registry
 
-Table = dict[str, dict[str, Owned[click.Command]]]
+if TYPE_CHECKING:
+    import click
 
 
-def plugin_commands(registry: Registry) -> Table:
+def list_commands(registry: Registry) -> dict[str, dict[str, Owned[click.Command]]]:
     """The commands that plugins add, by name and owner. A plugin whose hook fails is marked, and has none."""
-    table: Table = {}
-    for plugin, hook in registry.asked("zoo_commands"):
+    table: dict[str, dict[str, Owned[click.Command]]] = {}
+    for plugin, hook in registry.implementations("zoo_commands"):
         try:
             with quieten():
-                found = _checked(hook.function())
+                found = _check(hook.function())
             for name in found:
                 if plugin.owner in table.get(name, {}):
                     raise PluginError(f"{plugin.owner} declares the command '{name}' twice")
@@ -37,7 +36,9 @@ def plugin_commands(registry: Registry) -> Table:
     return table
 
 
-def _checked(result: Any) -> dict[str, click.Command]:
+def _check(result: Any) -> dict[str, click.Command]:
+    import click  # here, since a listing in Python needs no command line
+
     if not isinstance(result, Iterable) or isinstance(result, str):
         raise PluginError(f"zoo_commands() returned {type(result).__name__}; expected a list of click's commands")
     found: dict[str, click.Command] = {}

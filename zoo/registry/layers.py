@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..messages.errors import OptionError, PluginError, ZooError
 from ..spec.values import Call, Value, format_value
-from .owners import NONE, Claims, Maker, Offers
+from .owners import NONE, Maker, Offers
+from .registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -157,8 +158,14 @@ def torch_layers() -> dict[str, Callable[..., Any]]:
     return {name: found[name] for name in sorted(found) if name != "Module" and not name.startswith("_")}
 
 
-def layer_table(
-    claims: Mapping[str, Claims[Maker | str]] = NONE, list_absent: Callable[[str], str] = lambda name: ""
-) -> Offers:
-    """The layers that a spec may name: torch.nn's, which no plugin can take over, and those of plugins."""
-    return Offers("layer", claims, torch_layers(), "the layers are torch.nn's and those of plugins", list_absent)
+def layers_of(registry: Registry) -> Offers:
+    """The layers that a spec may name: torch.nn's, which no plugin can take over, and those of plugins. Imports torch.
+
+    Listed once for a registry.
+    """
+    return registry.keep(_list_layers)
+
+
+def _list_layers(registry: Registry) -> Offers:
+    others = "the layers are torch.nn's and those of plugins"
+    return Offers("layer", registry.tables["layer"], torch_layers(), others, registry.list_absent)

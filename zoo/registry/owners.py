@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from ..messages.errors import PluginError, UnknownNameError
-from ..messages.text import suggest
+from ..messages.text import ask_for, find_near
 from ..spec.spec import Spec
 from .loader import quieten
 from .plugins import Plugin, reason_of
@@ -72,6 +72,20 @@ def find_claims(name: str, table: Mapping[str, Claims[T]]) -> tuple[str, Claims[
     return rest, {o: claim for o, claim in table.get(rest, NONE).items() if o == owner}
 
 
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], otherwise: str, absent: str, most: int = 3
+) -> UnknownNameError:
+    """The error for a name that nobody has.
+
+    It names the nearest of the known ones, another owner's thing of the same name first, or says `otherwise` what there
+    is; `absent` are the lines about plugins that are missing.
+    """
+    known = list(known)
+    near = [other for other in known if other.endswith(f"/{name}")][:2]
+    near += [other for other in find_near(name, known, most) if other not in near]
+    return UnknownNameError(f"no {kind} '{name}'; {ask_for(near[:most]) or otherwise}{absent}")
+
+
 class Offers(Mapping[str, Maker]):
     """What makes modules, by the names that reach it: the functions and classes that plugins offer, each loaded on use.
 
@@ -109,8 +123,8 @@ class Offers(Mapping[str, Maker]):
             return self.own[name]
         found = self.find(name)
         if found is None:
-            hint = suggest(name, self, self.others or f"the names: {', '.join(self) or 'none'}")
-            raise UnknownNameError(f"no {self.kind} '{name}'; {hint}{self.list_absent(name)}")
+            others = self.others or f"the names: {', '.join(self) or 'none'}"
+            raise unknown_name(self.kind, name, self, others, self.list_absent(name), most=1)
         return self._loaded(found)
 
     def __contains__(self, name: object) -> bool:

@@ -13,6 +13,7 @@ from ..spec.values import Call
 from .bind import Bound, add_keywords, bind, unknown_option
 from .check import check
 from .declare import Arch, Modifier
+from .lookup import find_base, find_modifier
 from .options import options_of, signature
 from .owners import Owned
 from .registry import Registry
@@ -56,13 +57,13 @@ def plan_of(
     arch: Owned[Arch] | None = None,
 ) -> Plan:
     """Look up every name of a spec and check every option. Builds nothing. `arch`: what its first part stands for."""
-    found: Owned[Any] = arch or registry.base(spec.arch)
+    found: Owned[Any] = arch or find_base(spec.arch, registry)
     if isinstance(found.value, Spec):
         return _variant_plan(spec, found, registry, options, seen)
     call, rest = add_keywords(spec.arch, options or {})
     place = f"the arch of '{spec}'"
     try:
-        bound = bind(replace(call, name=found.name), found.value.build, 0, lambda: registry.layers)
+        bound = bind(replace(call, name=found.name), found.value.build, 0, registry)
         _check_rest(found.value, rest, registry)
     except ZooError as error:
         raise located(error, place) from None
@@ -95,7 +96,7 @@ def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None
     shown = signature(arch.name, arch.build)
     for name, value in rest.items():
         if name in options:
-            check(arch.name, name, value, options[name], lambda: registry.layers, shown)
+            check(arch.name, name, value, options[name], registry, shown)
         elif not variadic:
             raise unknown_option(arch.name, name, options, shown)
 
@@ -106,8 +107,8 @@ def steps_of(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Ste
     for number, call in enumerate(calls, 1):
         place = f"part {number}, '{call}', of '{whole}'"
         try:
-            found = registry.modifier(call.name)
-            bound = bind(replace(call, name=found.name), found.value.apply, 1, lambda: registry.layers)
+            found = find_modifier(call.name, registry)
+            bound = bind(replace(call, name=found.name), found.value.apply, 1, registry)
         except ZooError as error:
             raise located(error, place) from None
         steps.append(Step(found.value, bound, found.plugin.owner, place, registry))

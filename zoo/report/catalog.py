@@ -12,11 +12,12 @@ from typing import Any
 from ..messages.errors import OptionError, UnknownNameError, ZooError
 from ..registry.declare import Arch, Modifier
 from ..registry.layers import format_signature
+from ..registry.lookup import find_archs, find_base, find_modifier, list_declared
 from ..registry.options import EMPTY, options_of, signature
-from ..registry.owners import Offers, Owned
+from ..registry.owners import Offers, Owned, unknown_name
 from ..registry.plugins import Plugin
 from ..registry.registry import Registry, default_registry
-from ..spec.spec import parse
+from ..spec.spec import Spec, parse
 from ..spec.values import Call
 
 
@@ -59,21 +60,21 @@ def list_archs(filter: str = "", *, registry: Registry | None = None) -> list[st
     """The names of all archs, sorted; filter: a glob, such as `*resnet*`."""
     if not isinstance(filter, str):
         raise OptionError(f"list_archs takes a glob, such as '*resnet*', not {filter!r}")
-    names = (registry or default_registry()).arch_names()
+    names = find_archs(registry or default_registry())
     return [name for name in names if not filter or fnmatchcase(name, filter)]
 
 
 def list_modifiers(*, registry: Registry | None = None) -> list[str]:
     """The names of all modifiers, sorted."""
-    return [name for name, _ in (registry or default_registry()).modifiers()]
+    return [name for name, _ in list_declared(Modifier, registry or default_registry())]
 
 
 def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
     """The plugins that were found, with status (`ok`, `failed`, `disabled`), reason, and what each contributes."""
-    from ..registry.commands import plugin_commands
+    from ..registry.commands import list_commands
 
     registry = registry or default_registry()
-    plugin_commands(registry)
+    list_commands(registry)
     return list(registry.plugins)
 
 
@@ -83,11 +84,15 @@ def list_variants(arch: str | None = None, *, registry: Registry | None = None) 
     if arch is not None and not isinstance(arch, str):
         raise OptionError(f"list_variants takes an arch, such as 'resnet18', not {arch!r}")
     if arch is None:
-        return [Variant(name, "", str(v.value), True, "") for name, v in registry.variants()]
+        return [Variant(name, "", str(v.value), True, "") for name, v in list_declared(Spec, registry)]
     from ..registry.resolve import plan_of
 
     plan_of(parse(arch), registry)  # what is wrong with the arch itself is an error, and no reason of a modifier's
-    return [_tried(arch, n, example, registry) for n, m in registry.modifiers() for example in _examples(n, m.value)]
+    return [
+        _tried(arch, n, example, registry)
+        for n, m in list_declared(Modifier, registry)
+        for example in _examples(n, m.value)
+    ]
 
 
 def _examples(reached: str, declared: Any) -> tuple[str, ...]:
@@ -132,7 +137,7 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
     if not isinstance(name, str):
         raise OptionError(f"describe takes the name of an arch or a modifier, such as 'resnet18', not {name!r}")
     try:
-        found: Owned[Any] = registry.modifier(name)
+        found: Owned[Any] = find_modifier(name, registry)
         return _described("modifier", found, found.value.apply, 1)
     except UnknownNameError as unknown:
         if unknown.owners:
@@ -144,12 +149,13 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
             spec = parse(name)
             if spec.parts:
                 raise unknown
-            found = registry.base(spec.arch)
+            found = find_base(spec.arch, registry)
         except ZooError as error:
             if isinstance(error, UnknownNameError) and error.owners:
                 raise
-            known = [*registry.arch_names(), *(n for n, _ in registry.modifiers())]
-            raise registry.unknown("arch or modifier", name, known) from unknown
+            known = [*find_archs(registry), *(n for n, _ in list_declared(Modifier, registry))]
+            absent = registry.list_absent(name)
+            raise unknown_name("arch or modifier", name, known, "see `zoo list archs`", absent) from unknown
     if not isinstance(found.value, Arch):
         doc = f"A named variant: {found.value}"
         return Described(found.name, "variant", found.owner, found.plugin.version, (), found.name, doc, ())

@@ -10,6 +10,7 @@ import torch
 
 from ..factory.builder import known_plan
 from ..factory.rehearsal import blueprint_of
+from ..factory.workshop import Workshop
 from ..messages.errors import OptionError, ZooError
 from ..registry.registry import Registry, default_registry
 from ..registry.resolve import Plan
@@ -54,7 +55,7 @@ def _place(change: Change) -> tuple[str, str, str]:
 def _counted(info: Info, registry: Registry) -> tuple[Change, ...]:
     """The changes that a spec makes, each with its FLOPs: from the blueprint's memory if they were asked for before."""
     spec, plan = info.spec, known_plan(info, registry)
-    with registry.lock:
+    with registry.keep(Workshop).lock:
         blueprint = blueprint_of(plan, registry)
         if str(spec) not in blueprint.counted:
             start = Snapshot(blueprint.model)

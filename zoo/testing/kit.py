@@ -8,6 +8,7 @@ from typing import Any
 
 from ..messages.errors import OptionError, ZooError
 from ..registry.declare import Arch, Modifier, Sample
+from ..registry.lookup import find_base, find_modifier, list_declared
 from ..registry.plugins import normalise
 from ..registry.registry import Registry, default_registry
 from ..registry.resolve import plan_of
@@ -221,7 +222,7 @@ def _named(thing: str | Arch | Modifier, registry: Registry) -> str:
 
 
 def _name_of(thing: Arch | Modifier, registry: Registry) -> str | None:
-    return next((name for name, owned in registry.declared(type(thing)) if owned.value is thing), None)
+    return next((name for name, owned in list_declared(type(thing), registry) if owned.value is thing), None)
 
 
 def _archs_of(installed: Installed, archs: Iterable[str]) -> list[str]:
@@ -229,20 +230,22 @@ def _archs_of(installed: Installed, archs: Iterable[str]) -> list[str]:
     own: list[str] = []
     for name, owned in installed.declared(Arch):
         own += owned.value.examples or (name,)
-    owners = {arch: installed.registry.base(parse(arch).arch).plugin.distribution for arch in archs if arch not in own}
+    owners = {
+        arch: find_base(parse(arch).arch, installed.registry).plugin.distribution for arch in archs if arch not in own
+    }
     return own + [arch for arch, owner in owners.items() if owner == installed.distribution]
 
 
 def _default_archs(registry: Registry, own: Sequence[str]) -> list[str]:
     """Small nets: the zoo's, where they are installed, the kit's own, and these."""
-    installed = {name for name, _ in registry.declared(Arch)}
+    installed = {name for name, _ in list_declared(Arch, registry)}
     small = {parse(arch).arch.name: arch for arch in SMALL if parse(arch).arch.name in installed}
     nets = [name for net in NETS if (name := _name_of(net, registry))]
     return [*small.values(), *nets, *(arch for arch in own if parse(arch).arch.name not in small)]
 
 
 def _arch_cases(arch: str, ground: Ground) -> list[Case]:
-    found = ground.registry.base(parse(arch).arch)
+    found = find_base(parse(arch).arch, ground.registry)
     declared = Declared(found.name, ground.plan.arch, ground.registry)
     return [*_cases(DECLARATIONS, declared, arch), *_cases(ARCHS, ground, arch)]
 
@@ -254,7 +257,7 @@ def _modifier_cases(text: str, grounds: Sequence[Ground]) -> list[Case]:
     if len(calls) != 1:
         raise OptionError(f"the checks are of one modifier, and '{text}' has {len(calls)}")
     registry = grounds[0].registry
-    found = registry.modifier(calls[0].name)
+    found = find_modifier(calls[0].name, registry)
     owner, slash, _ = text.partition("/")
     prefix = f"{owner}/" if slash and not calls[0].args else ""
     own = Declared(found.name, found.value, registry)

@@ -71,7 +71,7 @@ def _check_default(declared: Declared, option: Option) -> None:
         return
     shown = signature(declared.name, declared.function, declared.skip)
     try:
-        check(declared.name, option.name, from_python(option.default), option, lambda: declared.registry.layers, shown)
+        check(declared.name, option.name, from_python(option.default), option, declared.registry, shown)
     except SpecError:
         return  # what no spec can hold: only Python gives it
     except ZooError as error:
@@ -93,7 +93,7 @@ def fault(declared: Declared, example: str) -> str:
 
 def _bound(declared: Declared, call: Call) -> Call:
     """The call with every option by name."""
-    return bind(call, declared.function, declared.skip, lambda: declared.registry.layers).call
+    return bind(call, declared.function, declared.skip, declared.registry).call
 
 
 def _check_example(declared: Declared, example: str) -> None:

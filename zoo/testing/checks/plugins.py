@@ -13,6 +13,7 @@ from typing import Any
 from ...messages.errors import ZooError
 from ...messages.text import list_names
 from ...registry.declare import Arch, Family, Modifier
+from ...registry.lookup import list_declared
 from ...registry.owners import Owned
 from ...registry.plugins import OWN, Plugin
 from ...registry.registry import Registry
@@ -64,7 +65,7 @@ class Installed:
     def declared(self, kind: type) -> list[tuple[str, Owned[Any]]]:
         """What they declare of a kind, each under the name that reaches it."""
         self.must_load()
-        found: list[tuple[str, Owned[Any]]] = self.registry.declared(kind)
+        found: list[tuple[str, Owned[Any]]] = list_declared(kind, self.registry)
         return [(name, owned) for name, owned in found if owned.plugin.distribution == self.distribution]
 
     @property
@@ -125,7 +126,7 @@ def contributes(installed: Installed) -> str:
     installed.must_load()
     found = [plugin for plugin in list_plugins(registry=installed.registry) if plugin in installed.plugins]
     words = [f"{len(names)} {kind}" for plugin in found for kind, names in plugin.contributes.items()]
-    words += ["a watcher" for plugin, _ in installed.registry.asked("zoo_built") if plugin in found]
+    words += ["a watcher" for plugin, _ in installed.registry.implementations("zoo_built") if plugin in found]
     assert words, "it declares nothing: no hook of it returns anything"
     return ", ".join(words)
 
