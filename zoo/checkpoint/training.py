@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from ..files.manifest import RESERVED
 from ..messages.errors import CheckpointError, OptionError, ZooError
 from ..messages.text import escape
-from ..transaction.optimizers import Saved, as_list
+from ..transaction.optimizers import OptimizerSnapshot, as_list
 from .packing import pack, unpack
 
 CPU_RNG = f"{RESERVED}rng:cpu"
@@ -155,7 +155,7 @@ class Resumption:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Put it all where it belongs, and the random numbers where they were; take it back if the body raises."""
-        before = [Saved(one) for one in self.optimizers]
+        before = [OptimizerSnapshot(one) for one in self.optimizers]
         schedules = [copy.deepcopy(one.state_dict()) for one in self.schedulers]
         try:
             for optimizer, state in zip(self.optimizers, self.states, strict=True):

@@ -22,6 +22,7 @@ from ..surgery.provenance import Info, info_of
 from ..trace.blueprint import archs_word, device_of, introduce
 from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
+from ..transaction.transaction import Transaction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +48,10 @@ def build_arch(plan: Plan, sources: Mapping[str, Any], mode: AbstractContextMana
 
 def apply_plan(model: nn.Module, plan: Plan, trace: Trace | None) -> nn.Module:
     """The plan's modifiers, applied to its bare arch."""
-    return apply_steps(model, plan.steps, plan.spec, trace) if plan.steps else model
+    if not plan.steps:
+        return model
+    with Transaction(model) as transaction:
+        return apply_steps(transaction, plan.steps, plan.spec, trace)
 
 
 def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:

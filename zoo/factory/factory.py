@@ -23,11 +23,11 @@ from ..spec.parser import read_mods
 from ..spec.spec import Spec, parse
 from ..spec.values import Call
 from ..surgery.mixins import parts_of
-from ..surgery.provenance import Info, info_of, outline_of, sealed
+from ..surgery.provenance import Info, changes_of, info_of, outline_of, sealed
 from ..surgery.wrappers import Outer, refuse_scripted, refuse_sharded, unwrapped
 from ..transaction.apply import apply_steps
-from ..transaction.detect import Snapshot
-from ..transaction.optimizers import Saved, as_list, follow, frozen, named
+from ..transaction.optimizers import as_list
+from ..transaction.transaction import Transaction
 from .builder import build, known_plan, tell
 from .rehearsal import check_sizes, known_blueprint, rehearse
 from .workshop import Workshop
@@ -114,53 +114,76 @@ def modify(
 ) -> nn.Module:
     """Apply modifiers, such as `"dropout(0.2)+act(silu)"`, to a live module, made by the zoo or not.
 
-    One inside torch.compile's wrapper, DataParallel or DistributedDataParallel is found there. What the last of these
-    can't follow, and what is sharded, is refused with NotApplicableError.
+    One inside torch.compile's wrapper, DataParallel or DistributedDataParallel is found there. When anything raises,
+    Ctrl-C too, model and optimizers are as they were before the call.
 
-    optimizer: one or several that train the model. New parameters join the group of their neighbours, or `group`: the
-        index of a group of the first optimizer, or the options of a new one. Removed ones leave, and the state of all
-        others stays.
-    copy: leave the original alone; what comes back is a copy of the bare model, without wrappers around it.
+    Args:
+        model: a live module, in any mode, on any device.
+        mods: modifiers, applied from left to right, as text or as parts of a spec of this model's arch.
+        optimizer: one or several that train the model. New parameters join the group of their neighbours, or `group`;
+            removed ones leave, and the state of all others stays.
+        group: the index of a group of the first optimizer, or the options of a new one.
+        copy: leave the original alone; what comes back is a copy of the bare model, without wrappers around it.
+        registry: where names are looked up; what is installed, by default.
 
-    Returns the model; it is a new object only where the root itself was replaced. When anything raises, model and
-    optimizers are as they were before the call.
+    Returns:
+        The model; it is a new object only where the root itself was replaced.
+
+    Raises:
+        SpecError: the text can't be read.
+        UnknownNameError: nobody has a modifier of this name.
+        OptionError: an option is unknown, missing or out of range, or an optimizer can't follow.
+        NotApplicableError: a modifier found nothing to work on, or would change only what no forward reaches; the model
+            is scripted or sharded, or in a DistributedDataParallel that can't follow.
+        NoEffectError: a selector that the text has matches nothing.
+        ShapeError: what was put in doesn't fit, which is known for archs with a sample input.
+        PluginError: the modifier raised, or broke a promise of all modifiers.
+
+    Example:
+        >>> import zoo
+        >>> model = zoo.modify(zoo.create("simple"), "act(silu)+dropout(0.2)")
+        >>> str(zoo.spec_of(model))
+        'simple+act(silu)+dropout(0.2)'
     """
     registry = registry or default_registry()
-    given, model = model, unwrapped(model)
-    if not isinstance(model, torch.nn.Module):
-        raise OptionError(f"modify takes a live model, not {type(model).__name__}; zoo.create makes one from a spec")
-    refuse_scripted(model)
-    refuse_sharded(model)
-    info = info_of(model) or Info(Spec(Call(f"?{_base_name(model)}")))
+    inner = _editable(model)
+    info = info_of(inner) or Info(Spec(Call(f"?{_base_name(inner)}")))
     calls = _parts(mods, info.spec) if isinstance(mods, Spec) else read_mods(mods)
     steps = steps_of(calls, registry, "+".join(map(str, calls)))
-    spec = info.spec + [step.bound.call for step in steps]
+    optimizers = _following(optimizer, group, copy)
+    target = copying.deepcopy(inner) if copy else inner
+    with registry.keep(Workshop).lock, Transaction(target, optimizers) as transaction:
+        blueprint = known_blueprint(info, registry)
+        outer = Outer(target if copy else model, target)
+        known = info_of(target) is not None and info.outline == outline_of(target)
+        spec = info.spec + [step.bound.call for step in steps]
+        result = apply_steps(transaction, steps, spec, blueprint.trace if blueprint else None)
+        outer.check(result)
+        check_sizes(transaction, blueprint, changes_of(result)[len(info.changes) :])
+        transaction.follow(group)
+        if known:  # else someone edited it by hand before, and what the zoo says of it is not the whole truth
+            sealed(result)
+    return model if result is inner else result
+
+
+def _editable(model: Any) -> nn.Module:
+    """What is inside the wrappers around a model, if modifiers can work on it."""
+    inner = unwrapped(model)
+    if not isinstance(inner, torch.nn.Module):
+        raise OptionError(f"modify takes a live model, not {type(inner).__name__}; zoo.create makes one from a spec")
+    refuse_scripted(inner)
+    refuse_sharded(inner)
+    return inner
+
+
+def _following(optimizer: Any, group: Any, copy: bool) -> list[Optimizer]:
+    """The optimizers that are to follow, if that is what was asked for."""
     optimizers = as_list(optimizer)
     if copy and optimizers:
         raise OptionError("copy=True leaves the original and its optimizer alone; make an optimizer for the copy")
     if group is not None and not optimizers:
         raise OptionError("group= says where an optimizer's new parameters go; give the optimizer too")
-    with registry.keep(Workshop).lock:
-        blueprint = known_blueprint(info, registry)
-        target = copying.deepcopy(model) if copy else model
-        outer = Outer(target if copy else given, target)
-        known = info_of(target) is not None and info.outline == outline_of(target)
-        start, old, saved = Snapshot(target), named(target), [Saved(one) for one in optimizers]
-        cold = frozen(old)
-        result = apply_steps(target, steps, spec, blueprint.trace if blueprint else None, start)
-        try:
-            outer.check(result)
-            check_sizes(start, result, blueprint, len(info.changes))
-            if optimizers:
-                follow(optimizers, old, named(result), group, cold)
-        except BaseException:
-            start.restore()
-            for one in saved:
-                one.restore()
-            raise
-    if known:  # else someone edited it by hand before, and what the zoo says of it is not the whole truth
-        sealed(result)
-    return given if result is model else result
+    return optimizers
 
 
 def _parts(mods: Spec, known: Spec) -> tuple[Call, ...]:

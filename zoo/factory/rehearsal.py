@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from ..messages.errors import PluginError, ShapeError, ZooError
 from ..registry.registry import Registry, default_registry
 from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec, parse
-from ..surgery.changes import Changes
+from ..surgery.changes import Change, Changes
 from ..surgery.provenance import Info, changes_of
 from ..trace.blueprint import Blueprint, archs_word, device_of, draw
 from ..trace.shape_errors import run_through
@@ -19,6 +20,7 @@ from ..trace.skeleton import stand_in
 from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
 from ..transaction.detect import Snapshot
+from ..transaction.transaction import Transaction, trial
 from .builder import known_plan
 from .workshop import Workshop
 
@@ -60,17 +62,13 @@ def rehearse(plan: Plan, registry: Registry) -> Trace | None:
 
 def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
     """Apply the chain to the blueprint and take it back."""
-    start = Snapshot(blueprint.model)
-    try:
-        with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
-            made = apply_steps(blueprint.model, plan.steps, plan.spec, blueprint.trace, start)
-            done = changes_of(made)
-            # Numbers and activations always fit; layers with weights may not.
-            if blueprint.trace and any(change.added or change.removed for change in done):
-                run_through(made, blueprint.arguments_for(made, done), str(plan.spec))
-            return done
-    finally:
-        start.restore()
+    with torch.random.fork_rng(devices=[]), device_of(blueprint.model), trial(blueprint.model) as transaction:
+        model = apply_steps(transaction, plan.steps, plan.spec, blueprint.trace)
+        done = changes_of(model)
+        # Numbers and activations always fit; layers with weights may not.
+        if blueprint.trace and any(change.added or change.removed for change in done):
+            run_through(model, blueprint.arguments_for(model, done), str(plan.spec))
+        return done
 
 
 def known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
@@ -83,32 +81,33 @@ def known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
         return None
 
 
-def check_sizes(start: Snapshot, result: nn.Module, blueprint: Blueprint | None, known: int) -> None:
-    """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out."""
-    done = changes_of(result)[known:]
+def check_sizes(transaction: Transaction, blueprint: Blueprint | None, done: Sequence[Change]) -> None:
+    """Raise ShapeError if what was added doesn't fit, where the arch has a sample input to find that out.
+
+    done: what the modifiers of the transaction did.
+    """
     if blueprint and blueprint.trace and any(change.added or change.removed for change in done):
         parts = dict.fromkeys(change.part for change in done)
-        arguments = blueprint.arguments_for(result, done)
-        if error := misfit(start, Snapshot(result), arguments, "+".join(parts), len(parts) > 1):
+        arguments = blueprint.arguments_for(transaction.now.root, done)
+        if error := misfit(transaction, arguments, "+".join(parts), len(parts) > 1):
             raise error
 
 
 _TOGETHER = "; edits that only fit together go into one call, joined by '+'"
 
 
-def misfit(
-    start: Snapshot, end: Snapshot, arguments: tuple[Any, ...], what: str, several: bool = False
-) -> ShapeError | None:
+def misfit(transaction: Transaction, arguments: tuple[Any, ...], what: str, several: bool = False) -> ShapeError | None:
     """Why a forward of an edited live model fails, if one of the model before the edit doesn't.
 
     what: the edit, as text; several: whether it's more than one, joined by '+'.
     The model is as it is at the end. A copy without memory runs, so that neither buffers nor users' hooks notice.
     """
     try:
-        run_through(_on_meta(end.root), arguments, what)
+        run_through(_on_meta(transaction.now.root), arguments, what)
     except ShapeError as error:
+        end = Snapshot(transaction.now.root)
         try:
-            run_through(_on_meta(start.restore()), arguments, what)
+            run_through(_on_meta(transaction.start.restore()), arguments, what)
         except Exception:
             return None  # nothing is known of a model that its arch's sample doesn't fit
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from ..surgery.wrappers import unwrapped
 from ..trace.blueprint import Blueprint, device_of, sample_input
 from ..trace.flops import flops_by_path, own_flops
 from ..transaction.apply import apply_steps
-from ..transaction.detect import Snapshot
+from ..transaction.transaction import trial
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,32 +58,27 @@ def _counted(info: Info, registry: Registry) -> tuple[Change, ...]:
     with registry.keep(Workshop).lock:
         blueprint = blueprint_of(plan, registry)
         if str(spec) not in blueprint.counted:
-            start = Snapshot(blueprint.model)
-            try:
-                with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
-                    blueprint.counted[str(spec)] = tuple(_replayed(plan, blueprint))
-            finally:
-                start.restore()
+            with torch.random.fork_rng(devices=[]), device_of(blueprint.model):
+                blueprint.counted[str(spec)] = tuple(_replay(plan, blueprint))
         return blueprint.counted[str(spec)]
 
 
-def _replayed(plan: Plan, blueprint: Blueprint) -> Iterator[Change]:
+def _replay(plan: Plan, blueprint: Blueprint) -> list[Change]:
     """Apply the steps to the blueprint one by one, and count before and after each that brings or takes weights."""
-    model, done = blueprint.model, 0
     sample = plan.arch.sample if blueprint.trace else None
-    before = _count(model, sample)
+    before = _count(blueprint.model, sample)
+    found: list[Change] = []
     waiting: list[Change] = []
-    for step in plan.steps:
-        model = apply_steps(model, [step], plan.spec, blueprint.trace)
-        made = changes_of(model)[done:]
-        done += len(made)
-        waiting += made
-        weights = any(change.added or change.removed for change in waiting)
-        after = _count(model, sample) if weights else before
-        if before and after:  # else between two steps nothing fits, and both are counted together
-            yield from (replace(one, flops=_more(one, before, after)) for one in waiting)
-            before, waiting = after, []
-    yield from waiting
+    with trial(blueprint.model) as transaction:
+        for step in plan.steps:
+            model = apply_steps(transaction, [step], plan.spec, blueprint.trace)
+            waiting += changes_of(model)[len(found) + len(waiting) :]
+            weights = any(change.added or change.removed for change in waiting)
+            after = _count(model, sample) if weights else before
+            if before and after:  # else between two steps nothing fits, and both are counted together
+                found += [replace(one, flops=_more(one, before, after)) for one in waiting]
+                before, waiting = after, []
+    return found + waiting
 
 
 # The FLOPs at each path with what is inside, and what each module computes itself.

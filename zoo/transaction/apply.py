@@ -21,6 +21,7 @@ from ..trace.trace import Trace, is_live, with_trace
 from .already import find_already
 from .detect import Snapshot, compare
 from .promises import broken_promise
+from .transaction import Transaction
 from .write_log import Writes
 
 if TYPE_CHECKING:
@@ -29,38 +30,26 @@ if TYPE_CHECKING:
     from ..spec.spec import Spec
 
 
-def apply_steps(
-    model: nn.Module, steps: Sequence[Step], spec: Spec, trace: Trace | None, start: Snapshot | None = None
-) -> nn.Module:
-    """Apply modifiers left to right and write down what they did. If one raises, the model is as it was."""
-    start = before = start or Snapshot(model)
-    old = info_of(model)
-    done: list[Change] = []
-    try:
-        for step in steps:
-            brought = {c.path for c in (*(old.changes if old else ()), *done) if c.kind is What.REPLACED}
-            before, made = _apply(before, step, start.writes, trace, brought)
-            done += made
-    except BaseException:
-        start.restore()
-        raise
-    info = old or Info(spec)
-    attach(before.root, replace(info, spec=spec, changes=info.changes + tuple(done)))
-    return before.root
+def apply_steps(transaction: Transaction, steps: Sequence[Step], spec: Spec, trace: Trace | None) -> nn.Module:
+    """Apply modifiers left to right to the model of a transaction, and write down on it what they did.
 
-
-def _apply(
-    before: Snapshot, step: Step, writes: Writes, trace: Trace | None, brought: set[str]
-) -> tuple[Snapshot, list[Change]]:
-    try:
-        with _told(step):
-            return _guarded(before, step, writes, trace, brought)
-    except ZooError as error:
-        raise located(error, step.place) from error.__cause__
+    spec: what the model's spec is then. trace: what a forward of its arch touches, if that is known.
+    """
+    info = info_of(transaction.now.root) or Info(spec)
+    for step in steps:
+        try:
+            with _blame(step):
+                made = _apply(transaction, step, trace, {c.path for c in info.changes if c.kind is What.REPLACED})
+        except ZooError as error:
+            raise located(error, step.place) from error.__cause__
+        info = replace(info, changes=info.changes + tuple(made))
+    model = transaction.now.root
+    attach(model, replace(info, spec=spec))
+    return model
 
 
 @contextmanager
-def _told(step: Step) -> Iterator[None]:
+def _blame(step: Step) -> Iterator[None]:
     """Any other exception becomes a PluginError that says whose modifier raised it."""
     try:
         yield
@@ -71,12 +60,19 @@ def _told(step: Step) -> Iterator[None]:
         raise PluginError(what) from error
 
 
-def _guarded(
-    before: Snapshot, step: Step, writes: Writes, trace: Trace | None, brought: set[str]
-) -> tuple[Snapshot, list[Change]]:
-    name, model = step.modifier.name, before.root
+def _apply(transaction: Transaction, step: Step, trace: Trace | None, brought: set[str]) -> list[Change]:
+    """One modifier: what it did, if it kept the promises of all modifiers, and a forward reaches some of it.
+
+    brought: where modifiers before it put something else.
+    """
+    name, before = step.modifier.name, transaction.now
+    model = before.root
     part = str(step.bound.call)
-    result = with_trace(trace, lambda: _call(step, model, writes))
+
+    def run() -> Any:
+        return with_trace(trace, lambda: _call(step, model, transaction.writes))
+
+    result = run()
     if not isinstance(result, nn.Module):
         raise PluginError(f"modifier '{name}' returned {type(result).__name__}; it must return the model")
     if result is not model and (info := info_of(model)) and info_of(result) is None:
@@ -84,9 +80,7 @@ def _guarded(
     after = _after(before, result)
     if problem := broken_promise(before, after, name):
         raise problem
-    found = compare(before, after, part)
-    if not found:
-        found = find_already(before, lambda: with_trace(trace, lambda: _call(step, model, writes)), part)
+    found = compare(before, after, part) or find_already(before, run, part)
     if not found:
         kind = NoEffectError if _wrote_selector(step) else NotApplicableError
         raise kind(f"{name} changed nothing: it found nothing to work on in this {type(model).__name__}")
@@ -94,9 +88,11 @@ def _guarded(
         brought = brought | (before.paths.keys() - trace.notes.reads.keys())
     found = [replace(change, live=is_live(change, trace, brought)) for change in found]
     if all(change.live is False for change in found):
-        sites = ", ".join(format_place(change.path) for change in found[:3]) + and_more(len(found), 3)
-        raise NotApplicableError(f"{name} would change {sites}, which no forward of the model reaches")
-    return after, found
+        sites = ", ".join(format_place(change.path) for change in found[:3])
+        more = and_more(len(found), 3)
+        raise NotApplicableError(f"{name} would change {sites}{more}, which no forward of the model reaches")
+    transaction.now = after
+    return found
 
 
 def _call(step: Step, model: nn.Module, writes: Writes) -> Any:

@@ -1,7 +1,7 @@
 """What a modifier really did: the model before and after, compared by the engine, not told by the modifier.
 
-A `Snapshot` holds references and shallow copies; a tensor is copied before the first write into it. From it come the
-list of changes, the promises that were broken, and the way back.
+A `Snapshot` holds references and shallow copies. From two of them come the list of changes and the promises that were
+broken, and from one the way back.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from ..surgery.mixins import parts_of
 from ..surgery.placement import walks
 from ..surgery.walk import CHILDREN, join, places
 from .states import ModuleState, TensorState, sized, untouched
-from .write_log import Writes
 
 
 class Snapshot:
-    """A model at one moment. `writes`, while it is entered, notes what is written into the tensors."""
+    """A model at one moment."""
 
     def __init__(self, model: nn.Module) -> None:
         self.root = model
@@ -32,7 +31,6 @@ class Snapshot:
         self.first: dict[int, str] = {}
         for path, module in self.paths.items():
             self.first.setdefault(id(module), path)
-        self.writes = Writes(lambda: (state.tensor for state in self.tensors.values()))
 
     def state(self, path: str) -> ModuleState:
         return self.states[id(self.paths[path])]
@@ -42,9 +40,13 @@ class Snapshot:
         """Every name of every parameter and buffer, the second names of tied ones too."""
         return {join(path, name): state for path in self.paths for name, state in self.state(path).tensors.items()}
 
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters by name, the second names of tied ones too."""
+        return {n: state.tensor for n, state in self.tensors.items() if isinstance(state.tensor, nn.Parameter)}
+
     def restore(self) -> nn.Module:
-        """Undo everything, the writes into tensors that were noted too, and return the old root."""
-        self.writes.restore()
+        """Put all modules back, but not what was written into tensors, and return the old root."""
         for state in self.states.values():
             state.restore()
         return self.root

@@ -23,12 +23,7 @@ def as_list(optimizer: Optimizer | Sequence[Optimizer] | None) -> list[Optimizer
     return list(several)
 
 
-def named(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters by name, the second names of tied ones too."""
-    return dict(model.named_parameters(remove_duplicate=False))
-
-
-class Saved:
+class OptimizerSnapshot:
     """An optimizer at one moment, to go back to."""
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -52,11 +47,6 @@ class Saved:
             if content_of_it is not None:
                 state.clear()
                 state.update(content_of_it)
-
-
-def frozen(names: Names) -> set[int]:
-    """Which of these parameters are frozen."""
-    return {id(p) for p in names.values() if not p.requires_grad}
 
 
 def follow(
