@@ -19,7 +19,7 @@ from ..registry.registry import Registry, default_registry
 from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec
 from ..surgery.provenance import Info, info_of
-from ..trace.blueprint import archs_word, device_of, introduce
+from ..trace.blueprint import device_of, explain_arch_errors, introduce
 from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
 from ..transaction.transaction import Transaction
@@ -41,7 +41,7 @@ def build(
 
 def build_arch(plan: Plan, sources: Mapping[str, Any], mode: AbstractContextManager[Any] | None = None) -> nn.Module:
     """The bare arch, and what the zoo knows of it. mode: something to enter while the arch's own code runs."""
-    with archs_word(plan, any(sources.values())), mode or nullcontext():
+    with explain_arch_errors(plan, any(sources.values())), mode or nullcontext():
         model = call_with(plan.arch.build, {**plan.options, **sources})
     return introduce(plan.arch, model, plan.spec.base, plan.obstacle)
 

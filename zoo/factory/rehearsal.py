@@ -14,9 +14,9 @@ from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec, parse
 from ..surgery.changes import Change, Changes
 from ..surgery.provenance import Info, changes_of
-from ..trace.blueprint import Blueprint, archs_word, device_of, draw
+from ..trace.blueprint import Blueprint, device_of, draw, explain_arch_errors
 from ..trace.shape_errors import run_through
-from ..trace.skeleton import stand_in
+from ..trace.skeleton import make_skeleton
 from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
 from ..transaction.detect import Snapshot
@@ -37,7 +37,7 @@ def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
 def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
     # What a spec can't say, it can't be remembered by, and what a prefix points at may change.
     memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.keep(Workshop).blueprints
-    with archs_word(plan):
+    with explain_arch_errors(plan):
         return draw(plan.arch, plan.spec.base, plan.options, memo)
 
 
@@ -103,11 +103,11 @@ def misfit(transaction: Transaction, arguments: tuple[Any, ...], what: str, seve
     The model is as it is at the end. A copy without memory runs, so that neither buffers nor users' hooks notice.
     """
     try:
-        run_through(_on_meta(transaction.now.root), arguments, what)
+        run_through(_without_memory(transaction.now.root), arguments, what)
     except ShapeError as error:
         end = Snapshot(transaction.now.root)
         try:
-            run_through(_on_meta(transaction.start.restore()), arguments, what)
+            run_through(_without_memory(transaction.start.restore()), arguments, what)
         except Exception:
             return None  # nothing is known of a model that its arch's sample doesn't fit
         else:
@@ -119,6 +119,6 @@ def misfit(transaction: Transaction, arguments: tuple[Any, ...], what: str, seve
     return None
 
 
-def _on_meta(model: nn.Module) -> nn.Module:
+def _without_memory(model: nn.Module) -> nn.Module:
     """In float32, as the arch's sample is."""
-    return stand_in(model, meta=True).float()
+    return make_skeleton(model, meta=True).float()

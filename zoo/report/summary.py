@@ -18,7 +18,8 @@ from ..surgery.mixins import parts_of
 from ..surgery.provenance import info_of
 from ..surgery.walk import children_of, join
 from ..surgery.wrappers import unwrapped
-from ..trace.flops import Cost, costs, needs_memory
+from ..trace.flops import Cost, measure_costs
+from ..trace.meta import try_on_meta
 from .table import Row, Summary, Weight
 
 Size = int | Sequence[int] | Sequence[Sequence[int]]
@@ -50,39 +51,22 @@ def summary(
     a size where no arch names one.
     """
     given = spec_or_model
-    if isinstance(given, nn.Module):
-        model = unwrapped(given)
-    elif isinstance(given, (str, Spec)):
-        model = _built(given, registry)
-    else:
+    if not isinstance(given, (str, Spec, nn.Module)):
         raise OptionError(f"summary takes a spec or a model, not {type(given).__name__}")
     if batch_size < 1:
         raise OptionError(f"batch_size={batch_size}; expected 1 or more")
-    took = _arguments(model, input_size, arguments, batch_size, registry)
-    try:
-        found = costs(model, took)
-    except Exception as error:
-        if isinstance(given, nn.Module) or not needs_memory(error):
-            raise
-        with torch.random.fork_rng(devices=[]):
-            model = create(given, registry=registry)
-        found = costs(model, took)
+
+    def measure(device: str | None) -> tuple[nn.Module, tuple[Any, ...], Mapping[str, Cost]]:
+        model = unwrapped(given) if isinstance(given, nn.Module) else create(given, device=device, registry=registry)
+        took = _arguments(model, input_size, arguments, batch_size, registry)
+        return model, took, measure_costs(model, took)
+
+    model, took, found = measure(None) if isinstance(given, nn.Module) else try_on_meta(measure)
     info = info_of(model)
     name = str(info.spec) if info else parts_of(type(model))[0].__name__
     inputs = tuple(tuple(leaf.shape) for leaf in pytree.tree_leaves(took) if isinstance(leaf, Tensor))
     weights = [{n: Weight.of(t) for n, t in named} for named in (model.named_parameters(), model.named_buffers())]
     return Summary(name, inputs, _row("", model, found, {}), weights[0], weights[1], depth)
-
-
-def _built(spec: str | Spec, registry: Registry | None) -> nn.Module:
-    """The model on meta, or for an arch that can't be built there, in memory."""
-    try:
-        return create(spec, device="meta", registry=registry)
-    except (NotImplementedError, RuntimeError) as error:
-        if not needs_memory(error):
-            raise
-        with torch.random.fork_rng(devices=[]):
-            return create(spec, registry=registry)
 
 
 def _arguments(

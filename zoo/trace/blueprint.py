@@ -18,7 +18,7 @@ from ..registry.options import call_with, signature
 from ..registry.resolve import Plan
 from ..surgery.changes import Change
 from ..surgery.provenance import Info, attach, changes_of
-from .flops import needs_memory
+from .meta import needs_memory
 from .trace import Trace, note
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _draw(arch: Arch, spec: Spec, options: Mapping[str, Any]) -> Blueprint:
     for device in ("meta", "cpu"):
         try:
             model, arguments = build(device)
-        except (NotImplementedError, RuntimeError):
-            if device == "cpu":
+        except Exception as error:
+            if device == "cpu" or not needs_memory(error):
                 raise
             continue  # an arch that computes with its weights while it's built
         if arguments is None:
@@ -126,7 +126,7 @@ def _rechanneled(model: nn.Module, sample: Any) -> Any:
 
 
 @contextmanager
-def archs_word(plan: Plan, fetched: bool = False) -> Iterator[None]:
+def explain_arch_errors(plan: Plan, fetched: bool = False) -> Iterator[None]:
     """The arch's own word on what the spec says of it: an option that its signature hides, a place that isn't there.
 
     fetched: weights are on the way too, and then anything but a wrong argument may be the fault of theirs.
@@ -140,7 +140,7 @@ def archs_word(plan: Plan, fetched: bool = False) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         argument = isinstance(error, TypeError) and "argument" in str(error)
         call, said = plan.spec.arch, printable(format_error(error))
-        if isinstance(error, Exception) and (needs_memory(error) or (fetched and not argument)):
+        if needs_memory(error) or (fetched and not argument and isinstance(error, Exception)):
             raise
         if call.source is not None and not argument:
             raise UnknownNameError(f"{call}: {said}") from error

@@ -21,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..messages.errors import NotApplicableError
 from ..surgery.walk import join, places
-from .shape_errors import explained
-from .skeleton import stand_in
+from .meta import needs_memory, try_on_meta
+from .shape_errors import explain
+from .skeleton import make_skeleton
 
 
 @dataclass
@@ -67,10 +68,10 @@ def flops_by_path(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, int
     """The FLOPs of one forward in eval mode at each path, what is inside counted in; `""` is the whole model.
 
     arguments: what the forward takes; tensors may be on any device, and on meta. A shared module has its count under
-    each of its names. The model isn't touched and its hooks don't run. Raises what `costs` raises.
+    each of its names. The model isn't touched and its hooks don't run. Raises what `measure_costs` raises.
     """
     with _Passing():
-        return {path: cost.flops for path, cost in costs(model, arguments).items()}
+        return {path: cost.flops for path, cost in measure_costs(model, arguments).items()}
 
 
 def own_flops(model: nn.Module, total: Mapping[str, int]) -> dict[str, int]:
@@ -99,7 +100,7 @@ _OF_THE_SAME_SHAPE = frozenset(
 )
 
 
-def costs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, Cost]:
+def measure_costs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, Cost]:
     """What each module of a model did in one forward in eval mode, by path.
 
     Raises NotApplicableError for a model that can't be copied, or whose modules take no hooks; ShapeError where the
@@ -107,18 +108,11 @@ def costs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, Cost]:
     `needs_memory` tells.
     """
     on_meta = all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
-    try:
-        return _run(stand_in(model, meta=True), arguments, meta=True)
-    except Exception as error:
-        if on_meta or not needs_memory(error):
-            raise
-    return _run(stand_in(model, meta=False), arguments, meta=False)
 
+    def run(device: str | None) -> dict[str, Cost]:
+        return _run(make_skeleton(model, meta=device == "meta"), arguments, meta=device == "meta")
 
-def needs_memory(error: Exception) -> bool:
-    """Whether a model or its forward failed for being on the meta device, and not for what would fail anywhere."""
-    words = ("meta", "Tensor.item()", "data-dependent", "FakeTensor", "same device", "unallocated")
-    return isinstance(error, NotImplementedError) or any(word in str(error) for word in words)
+    return run("meta") if on_meta else try_on_meta(run)
 
 
 def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, Cost]:
@@ -126,7 +120,13 @@ def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, 
         arguments = pytree.tree_map_only(Tensor, lambda t: t.detach().to("meta"), arguments)
     found = {id(module): Cost() for module in model.modules()}
     seeds = torch.random.fork_rng(devices=[])
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), _without_gradients(model), seeds, _plainly():
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.no_grad(),
+        _without_gradients(model),
+        seeds,
+        _without_fast_path(),
+    ):
         count = _Count(counter)
         count.take((arguments, [*model.parameters(), *model.buffers()]))
         count.memory = 0
@@ -137,7 +137,7 @@ def _run(model: nn.Module, arguments: tuple[Any, ...], meta: bool) -> dict[str, 
         except Exception as error:
             if meta and needs_memory(error):
                 raise
-            raise explained(model, error, causes=not isinstance(error, TypeError)) from error
+            raise explain(model, error, causes=not isinstance(error, TypeError)) from error
     for _, module in reversed(list(places(model))):
         if not (cost := found[id(module)]).calls:  # a ModuleList, say: what its elements did
             inside = [found[key] for key in {id(child) for child in module.children()}]
@@ -181,7 +181,7 @@ def _without_gradients(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def _without_fast_path() -> Iterator[None]:
     """Without the fast path of attention, which computes a whole layer in one function that nobody counts."""
     was = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

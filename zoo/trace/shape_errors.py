@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..messages.errors import ShapeError
 from ..messages.text import format_place
 from ..surgery.mixins import parts_of
+from .meta import needs_memory
 
 # For the layers that fix a size: the attribute that holds it, and the dimension of the input that must match.
 _FIXED: tuple[tuple[type, str, int], ...] = (
@@ -33,45 +34,57 @@ def run_through(model: nn.Module, arguments: tuple[Any, ...], what: str) -> None
         with torch.no_grad():
             model(*arguments)
     except Exception as error:
-        if isinstance(error, NotImplementedError) or "meta tensor" in str(error):
+        if needs_memory(error):
             return  # it computes with values, which says nothing of sizes
-        raise explained(model, error, f"{what}: ") from error
+        raise explain(model, error, f"{what}: ") from error
 
 
-def explained(model: nn.Module, error: Exception, lead: str = "", causes: bool = False) -> ShapeError:
+# The problem: torch says "mat1 and mat2 shapes cannot be multiplied", and not which layer of the model that was, nor
+# what would fit. The trick: the traceback still holds the frames of the forward that failed. The innermost one that is
+# a `forward` of a module of this model is where it happened, and the tensors among its local variables are what arrived
+# there. How it can fail: a forward that gives its argument a new value before it fails shows that one; one that isn't
+# written in Python (a scripted model) has no frame, and the module that called it is told.
+def explain(model: nn.Module, error: Exception, lead: str = "", causes: bool = False) -> ShapeError:
     """What a failed forward says about sizes: the innermost module that was running, what arrived and what it wants.
 
     causes: add what it usually is when a model meets an input, rather than an edit.
     """
-    paths = {id(module): path for path, module in model.named_modules()}
-    place, module, arrived = "", model, []
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None:
-        values = trace.tb_frame.f_locals
-        running = values.get("self")
-        if isinstance(running, nn.Module) and id(running) in paths and trace.tb_frame.f_code.co_name == "forward":
-            place, module = paths[id(running)], running
-            arrived = [v for v in [*values.values(), *_inside(values.get("args"))] if isinstance(v, Tensor)]
-        trace = trace.tb_next
-    name = format_place(place, type(module).__name__)
+    path, module, arrived = _find_failure(model, error)
+    usual = _USUAL if causes else ""
+    name = format_place(path, type(module).__name__)
     shapes = ", ".join(str(list(tensor.shape)) for tensor in arrived[:2])
     if isinstance(module, nn.modules.conv._ConvNd) and arrived and arrived[0].ndim != len(module.kernel_size) + 2:
-        dims, why = len(module.kernel_size) + 2, _USUAL if causes else ""
-        return ShapeError(f"{lead}{name} wants {dims} dimensions, the batch first, but {shapes} arrives{why}")
+        dims = len(module.kernel_size) + 2
+        return ShapeError(f"{lead}{name} wants {dims} dimensions, the batch first, but {shapes} arrives{usual}")
     for attribute, wants, got in _sizes(module, arrived[0]) if arrived and arrived[0].ndim > 1 else ():
         if wants != got:
-            fits = f"a {type(module).__name__} with {attribute}={got} would fit{_USUAL if causes else ''}"
-            cure = _cause(module, wants, arrived[0]) or (fits if got else "nothing fits a size of 0")
+            fits = f"a {type(module).__name__} with {attribute}={got} would fit{usual}"
+            cure = _find_cause(module, wants, arrived[0]) or (fits if got else "nothing fits a size of 0")
             return ShapeError(f"{lead}{name} wants {attribute}={wants}, but {got} arrive ({shapes}); {cure}")
     reason = str(error).split("\n")[0] or type(error).__name__
     came = f", where {shapes} arrived" if shapes else ""
-    return ShapeError(f"{lead}a forward fails at {name}{came}: {reason}{_USUAL if causes else ''}")
+    return ShapeError(f"{lead}a forward fails at {name}{came}: {reason}{usual}")
+
+
+def _find_failure(model: nn.Module, error: Exception) -> tuple[str, nn.Module, list[Tensor]]:
+    """The innermost module of the model whose forward was running, with its path, and the tensors that it held."""
+    paths = {id(module): path for path, module in model.named_modules()}
+    found: tuple[str, nn.Module, list[Tensor]] = ("", model, [])
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        values = trace.tb_frame.f_locals
+        running, args = values.get("self"), values.get("args")
+        if isinstance(running, nn.Module) and id(running) in paths and trace.tb_frame.f_code.co_name == "forward":
+            held = [*values.values(), *(args if isinstance(args, tuple) else ())]
+            found = (paths[id(running)], running, [value for value in held if isinstance(value, Tensor)])
+        trace = trace.tb_next
+    return found
 
 
 _USUAL = "\n  usual causes: an input of another size or other channels than the model was built for, a missing Flatten"
 
 
-def _cause(module: nn.Module, wants: int, arrived: Tensor) -> str:
+def _find_cause(module: nn.Module, wants: int, arrived: Tensor) -> str:
     """The cause, where the sizes themselves give it away."""
     inner = arrived.shape[1:]
     if isinstance(module, nn.Linear) and len(inner) > 1 and inner.numel() == wants:
@@ -89,7 +102,3 @@ def _sizes(module: nn.Module, arrived: Tensor) -> Iterator[tuple[str, Any, Any]]
     for kind, attribute, dim in _FIXED:
         if isinstance(module, kind):
             yield attribute, getattr(module, attribute), arrived.shape[dim]
-
-
-def _inside(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else ()

@@ -15,7 +15,7 @@ from ..surgery.walk import places, tensors_of
 from ..surgery.wrappers import unwrapped
 
 
-def stand_in(model: nn.Module, meta: bool) -> nn.Module:
+def make_skeleton(model: nn.Module, meta: bool) -> nn.Module:
     """A copy of a model's modules in eval mode, without users' hooks.
 
     Its tensors are on meta; or, for what can't run there, the model's own parameters, and copies of the rest.

@@ -60,7 +60,7 @@ def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes 
     nn.Module.train(model, training)
     try:
         for module, cls in classes.items():
-            module.__class__ = _noting(cls, reads)
+            module.__class__ = _make_noting(cls, reads)
         with _Functions(functions), torch.no_grad():
             model(*arguments)
     except Exception:  # whatever an arch raises here only means that nothing is known about what is live
@@ -74,7 +74,7 @@ def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes 
     return Notes(noted[0], noted[1], {path: type(module) for path, module in places(model)})
 
 
-def _noting(cls: type, reads: dict[int, set[str]]) -> type:
+def _make_noting(cls: type, reads: dict[int, set[str]]) -> type:
     def __getattribute__(self: Any, name: str) -> Any:
         if (noted := reads.get(id(self))) is not None:
             noted.add(name)
@@ -104,7 +104,7 @@ class _Functions(TorchFunctionMode):
 _current: ContextVar[Trace | None] = ContextVar("zoo_trace", default=None)
 
 
-def with_trace(trace: Trace | None, call: Callable[[], Any]) -> Any:
+def call_with_trace(trace: Trace | None, call: Callable[[], Any]) -> Any:
     """Make a call in which `functions_of` answers from this trace."""
     token = _current.set(trace)
     try:
@@ -136,18 +136,18 @@ def is_live(change: Change, trace: Trace | None, brought: Container[str] = ()) -
     """
     if trace is None:
         return None
-    answer = _live(change, trace.notes, brought)
+    answer = _is_any_live(change, trace.notes, brought)
     if answer is False and trace.in_training is not None:
-        answer = _live(change, trace.in_training, brought)
+        answer = _is_any_live(change, trace.in_training, brought)
     return answer
 
 
-def _live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
+def _is_any_live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
     paths = (change.path, *change.aliases)
     answers = [
         None
         if path in brought and path not in notes.reads
-        else _path_live(path, What.REPLACED if path in brought else change.what, notes.reads)
+        else _is_path_live(path, What.REPLACED if path in brought else change.what, notes.reads)
         for path in paths
     ]
     return True if True in answers else None if None in answers else False
@@ -157,7 +157,7 @@ def _live(change: Change, notes: Notes, brought: Container[str]) -> bool | None:
 _DESCRIPTIVE = ("in_channels", "out_channels", "in_features", "out_features", "in_chans", "num_classes")
 
 
-def _path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
+def _is_path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> bool | None:
     holder, name = split(path)
     kind = What(what)
     if path not in reads:

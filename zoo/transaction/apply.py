@@ -17,7 +17,7 @@ from ..registry.resolve import Step
 from ..surgery.changes import Change, What
 from ..surgery.provenance import Info, attach, info_of
 from ..surgery.walk import parent_path
-from ..trace.trace import Trace, is_live, with_trace
+from ..trace.trace import Trace, call_with_trace, is_live
 from .already import find_already
 from .detect import Snapshot, compare
 from .promises import broken_promise
@@ -70,7 +70,7 @@ def _apply(transaction: Transaction, step: Step, trace: Trace | None, brought: s
     part = str(step.bound.call)
 
     def run() -> Any:
-        return with_trace(trace, lambda: _call(step, model, transaction.writes))
+        return call_with_trace(trace, lambda: _call(step, model, transaction.writes))
 
     result = run()
     if not isinstance(result, nn.Module):
