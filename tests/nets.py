@@ -1,0 +1,248 @@
+"""The little networks that several test files share, and what they do with networks: run, copy, compare, picture."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import pickle
+import types
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+import zoo
+
+# -- networks and layers ----------------------------------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    """A convolution, an activation, a linear head whose `in_features` the forward reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.act = nn.ReLU()
+        self.fc = nn.Linear(4, 2)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        return self.act(self.conv(x)).mean((2, 3)).reshape(-1, self.fc.in_features)
+
+    def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
+        return self.fc(self.pooled(x)) * scale
+
+
+class Family(nn.Module):
+    """One activation under two names here, and once more inside a child."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+        self.again = self.act
+        self.inner = nn.Sequential(nn.Linear(3, 3), self.act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.again(self.inner(self.act(x)))
+
+
+class Sliced(nn.Module):
+    """Indexes, slices, counts and iterates its Sequential."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert len(self.body) == 3
+        assert [type(m).__name__ for m in self.body] == ["Linear", "Tanh", "Linear"]
+        return self.body[-1](self.body[:2](x))
+
+
+class Tied(nn.Module):
+    """Input embedding and output layer share one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(5, 4)
+        self.mid = nn.Linear(4, 4)
+        self.out = nn.Linear(4, 5, bias=False)
+        self.out.weight = self.embed.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.mid(self.embed(x)))
+
+
+class Wrapped(nn.Module):
+    """Minus what is in it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -self.inner(x)
+
+
+class Shift(nn.Module):
+    """2x + by: visible in any output, and two of them show their order."""
+
+    def __init__(self, by: float = 1.0) -> None:
+        super().__init__()
+        self.by = nn.Parameter(torch.tensor(by))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x + self.by
+
+
+class Negated(zoo.Mixin):
+    """A become that shows."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return -super().forward(*args, **kwargs)
+
+
+class Plus(zoo.Mixin):
+    """A become with state."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(*args, **kwargs) + self.zoo_plus
+
+
+# -- what they take and give ------------------------------------------------------------------------------------------
+
+
+def images(n: int = 2, side: int = 6, channels: int = 3) -> Tensor:
+    return torch.randn(n, channels, side, side)
+
+
+def tensors(output: Any) -> list[Tensor]:
+    """Every tensor of an output, in its order, whatever holds them."""
+    if isinstance(output, Tensor):
+        return [output]
+    return [t for value in (output.values() if isinstance(output, dict) else output) for t in tensors(value)]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two outputs hold as many tensors, equal to the last bit."""
+    return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
+
+
+def run(model: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+    """One forward under one seed, which fixes what dropout draws, without gradients; in this mode, if one is named."""
+    if training is not None:
+        model.train(training)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        return model(*args, **kwargs)
+
+
+def gradients(model: nn.Module, loss: Tensor) -> list[Tensor]:
+    """What this loss alone leaves in the parameters."""
+    model.zero_grad()
+    loss.backward()
+    return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+def keys(model: nn.Module) -> tuple[list[str], list[str]]:
+    return list(model.state_dict()), [name for name, _ in model.named_parameters(remove_duplicate=False)]
+
+
+# -- copies -----------------------------------------------------------------------------------------------------------
+
+
+def pickled(model: nn.Module) -> Any:
+    return pickle.loads(pickle.dumps(model))
+
+
+def saved(model: nn.Module) -> Any:
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+def compiled(model: nn.Module) -> Any:
+    torch._dynamo.reset()
+    return torch.compile(model, fullgraph=True, backend="eager")
+
+
+# Ways to have a model again that must not change what it computes.
+WAYS: dict[str, Callable[[nn.Module], Any]] = {
+    "itself": lambda m: m,
+    "deepcopy": copy.deepcopy,
+    "pickle": pickled,
+    "torch.save": saved,
+    "twice": lambda m: copy.deepcopy(pickled(copy.deepcopy(m))),
+    "compile": compiled,
+}
+
+# An edit of each kind at Net's head.
+AT_FC: dict[str, Callable[[nn.Module], Any]] = {
+    "replace": lambda m: zoo.replace(m, "fc", nn.Linear(4, 2)),
+    "insert_before": lambda m: zoo.insert_before(m, "fc", Shift()),
+    "insert_after": lambda m: zoo.insert_after(m, "fc", Shift()),
+    "become": lambda m: zoo.become(m, "fc", Negated),
+}
+
+
+# -- registries -------------------------------------------------------------------------------------------------------
+
+
+def registry_of(*declarations: Any, beside: tuple[Any, ...] = (), owner: str = "") -> zoo.Registry:
+    """A registry of one plugin with these modifiers and archs, beside other plugins."""
+    plugin = types.ModuleType("acme")
+    for hook, kind in (("zoo_modifiers", zoo.Modifier), ("zoo_archs", zoo.Arch)):
+        mine = [declaration for declaration in declarations if isinstance(declaration, kind)]
+        setattr(plugin, hook, zoo.hookimpl(specname=hook)(lambda mine=mine: mine))
+    return zoo.Registry.of(*beside, plugin, **({"owner": owner} if owner else {}))
+
+
+# -- a picture of a model, which owes nothing to the engine -----------------------------------------------------------
+
+
+class Picture:
+    """Identity, order, classes, attributes, hooks, versions, and every bit of a model and its optimizers.
+
+    bits: look at the bits too. Nobody takes back what was written into tensors, so that once at the end is enough.
+    """
+
+    def __init__(self, model: nn.Module, *optimizers: Optimizer, bits: bool = True) -> None:
+        self.kept: list[Any] = []  # so that no id is given twice
+        self.modules = [(path, self._module(m)) for path, m in model.named_modules(remove_duplicate=False)]
+        self.keys = list(model.state_dict(keep_vars=True))
+        self.signature = str(inspect.signature(model.forward))
+        self.optimizers = [self._value(vars(o)) for o in optimizers]
+        named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+        held = [(str(i), p) for o in optimizers for i, p in enumerate(o.state)]
+        states = [(str(k), v) for o in optimizers for s in o.state.values() for k, v in s.items()]
+        found = [(n, t) for n, t in [*named, *held, *states] if isinstance(t, Tensor)]
+        self.facts = [(n, id(t), t.requires_grad, t.dtype, t.device, t.shape, t._version, id(t.grad)) for n, t in found]
+        grads = [p.grad for _, p in named if isinstance(p, nn.Parameter) and p.grad is not None]
+        real = [t for t in [*(t for _, t in found), *grads] if t.device.type != "meta"]
+        self.bits = [t.detach().clone() for t in real] if bits else []
+        self.kept.append(found)
+
+    def _module(self, module: nn.Module) -> Any:
+        self.kept.append(module)
+        return id(module), type(module), self._value(vars(module))
+
+    def _value(self, value: Any) -> Any:
+        self.kept.append(value)
+        if isinstance(value, (dict, OrderedDict)):
+            return type(value), id(value), [(self._value(k), self._value(v)) for k, v in value.items()]
+        if isinstance(value, (list, set, tuple)):
+            return id(value), [self._value(v) for v in value]
+        return value if isinstance(value, (int, float, str, type(None))) else id(value)
+
+    def assert_same(self, other: Picture) -> None:
+        assert self.keys == other.keys
+        assert self.modules == other.modules
+        assert self.signature == other.signature
+        assert self.optimizers == other.optimizers
+        assert self.facts == other.facts
+        if other.bits:
+            assert all(torch.equal(a, b) for a, b in zip(self.bits, other.bits, strict=True))
