@@ -34,8 +34,15 @@ if TYPE_CHECKING:
     from .messages.text import format_place as format_place
     from .messages.text import suggest as suggest
     from .optim import param_groups as param_groups
+    from .primitives.choice import Choice as Choice
+    from .primitives.choice import Switch as Switch
+    from .primitives.choice import call_with as call_with
+    from .primitives.choice import choose as choose
     from .primitives.classifier import classifiers_of as classifiers_of
     from .primitives.classifier import make_classifier as make_classifier
+    from .primitives.heads import Heads as Heads
+    from .primitives.heads import call_heads as call_heads
+    from .primitives.heads import heads_of as heads_of
     from .primitives.resize import features_of as features_of
     from .primitives.resize import make_like as make_like
     from .registry.declare import Arch as Arch
@@ -72,6 +79,7 @@ if TYPE_CHECKING:
     from .surgery.edits import remove as remove
     from .surgery.edits import replace as replace
     from .surgery.edits import unbecome as unbecome
+    from .surgery.guards import check_names as check_names
     from .surgery.mixins import Mixin as Mixin
     from .surgery.placement import copy_weights as copy_weights
     from .surgery.placement import walks as walks
@@ -93,6 +101,9 @@ _HOMES = {
     "checkpoint.checkpoint": "load read_manifest save",
     "report.diff": "diff verify",
     "primitives.classifier": "classifiers_of make_classifier",
+    "primitives.choice": "Choice Switch call_with choose",
+    "primitives.heads": "Heads call_heads heads_of",
+    "surgery.guards": "check_names",
     "surgery.edits": "add become insert_after insert_before remove replace unbecome",
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",

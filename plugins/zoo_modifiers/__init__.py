@@ -17,6 +17,9 @@ from .reinit import reinit
 from .structure import append, prepend, remove, replace, set_
 from .switch import switch, switch_act
 
+# Pickles of earlier versions name modules by where they stood then, such as `zoo_modifiers._heads`.
+__path__ += [f"{path}/_earlier" for path in __path__]
+
 
 @zoo.hookimpl
 def zoo_modifiers() -> list[zoo.Modifier]:
@@ -27,4 +30,4 @@ def zoo_modifiers() -> list[zoo.Modifier]:
 
 @zoo.hookimpl
 def zoo_layers() -> Mapping[str, Callable[..., Any] | str]:
-    return {"Head": "zoo_modifiers._heads:Head"}
+    return {"Head": "zoo_modifiers._layers:Head"}

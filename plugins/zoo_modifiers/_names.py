@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import keyword
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -16,29 +14,12 @@ if TYPE_CHECKING:
 
 
 # timm's other names of activations.
-_ALIASES = {"swish": "silu", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish"}
+ALIASES = {"swish": "silu", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish"}
 
 
 def canonical(name: str) -> str:
     """The first of timm's names for an activation."""
-    return _ALIASES.get(name, name)
-
-
-def check_names(modifier: str, kind: str, names: Iterable[str], own: Iterable[str]) -> None:
-    """Raise OptionError for what can't be a key; `own` are the dict's attributes that hold no layer."""
-    from torch import nn
-
-    for name in names:
-        reason = ""
-        if not name.isidentifier() or keyword.iskeyword(name):
-            reason = "Python can't take it for a name"
-        elif hasattr(nn.ModuleDict, name) or name == "training" or name in own:
-            reason = "nn.ModuleDict has an attribute of that name"
-        elif name.startswith("zoo_"):
-            reason = "what is inserted at a place stands under such names"
-        if reason:
-            other = f"{name.removeprefix('zoo_')}_{kind}" if name.isidentifier() else re.sub(r"\W", "_", name)
-            raise zoo.OptionError(f"{modifier}: a {kind} can't be called '{name}': {reason}; call it '{other}', say")
+    return ALIASES.get(name, name)
 
 
 @dataclass(frozen=True)

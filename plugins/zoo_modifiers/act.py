@@ -49,13 +49,11 @@ def act(model: nn.Module, /, name: Name, at: zoo.Where = "*") -> nn.Module:
 
 def activations(model: nn.Module, at: zoo.Where) -> dict[str, nn.Module]:
     """The activations that a selector names, or the switch in which several stand; raises where that isn't all."""
-    from ._switch import Switch
-
     terms = [at] if isinstance(at, str) else list(at)
     gates_too = bool(_GATES.intersection(terms))
 
     def wanted(module: Any) -> bool:
-        switched = isinstance(module, Switch) and module.option == "act_type"
+        switched = isinstance(module, zoo.Switch) and module.option == "act_type"
         return switched or is_activation(module) or (gates_too and is_activation(module, _GATES))
 
     found = zoo.select(model, at, kind=wanted)
@@ -65,7 +63,7 @@ def activations(model: nn.Module, at: zoo.Where) -> dict[str, nn.Module]:
             raise zoo.NotApplicableError(f"act can't swap {why} at {place}, and swaps no model by half")
     if not found:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no activation that is a module")
-    whole = {path for path, module in found.items() if isinstance(module, Switch)}
+    whole = {path for path, module in found.items() if isinstance(module, zoo.Switch)}
     return {path: module for path, module in found.items() if path.rpartition(".")[0] not in whole}
 
 
@@ -129,11 +127,9 @@ def _out_of_reach(model: nn.Module) -> Iterator[tuple[str, str]]:
     """Activations that aren't modules, by the path of the module whose code they are in."""
     from torch.jit import ScriptModule
 
-    from ._switch import Switch
-
     functions = zoo.functions_of(model)
     for path, module in model.named_modules():
-        if is_activation(module) or is_activation(module, _GATES) or isinstance(module, Switch):
+        if is_activation(module) or is_activation(module, _GATES) or isinstance(module, zoo.Switch):
             continue
         kind = type(module).__name__
         if isinstance(module, ScriptModule):

@@ -10,6 +10,7 @@ from annotated_types import Ge
 import zoo
 
 from ._copying import topmost
+from .heads import TaskChoice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,11 +39,9 @@ def num_classes(model: nn.Module, /, n: Annotated[int, Ge(0)], at: zoo.Where = "
 
 def _without_heads(model: nn.Module, n: int, at: zoo.Where) -> tuple[nn.Module, tuple[str, ...]]:
     """With one classifier for n classes where `heads` put several; and the paths of those."""
-    from ._heads import TaskChoice, heads_of
-
     if not isinstance(model, TaskChoice):
         return model, ()
-    paths: tuple[str, ...] = model.zoo_heads_at if heads_of(model) else ()  # type: ignore[assignment]
+    paths: tuple[str, ...] = model.zoo_heads_at if zoo.heads_of(model) else ()  # type: ignore[assignment]
     if paths and at != "head" and zoo.classifiers_of(model, at, "num_classes") != paths:
         raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(paths)}; num_classes goes there")
     for path in paths:

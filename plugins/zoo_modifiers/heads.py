@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,16 +9,24 @@ from annotated_types import Ge, Le
 
 import zoo
 
-from ._names import check_names
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from torch import nn
 
-    from ._heads import Head
-
 Size = Annotated[int, Ge(1)]
+
+
+class TaskChoice(zoo.Mixin):
+    """On the root: a dict of all heads' outputs, or with `task=` the output of that head alone.
+
+    Where `zoo_heads_default` names a head, that is what a call without `task=` gives; `task="*"` is all of them.
+    """
+
+    options = ("task",)
+    zoo_heads_default: str | None = None
+
+    def forward(self, *args: Any, task: str | None = None, **kwargs: Any) -> Any:
+        run = super().forward  # type: ignore[misc]
+        return zoo.call_heads(self, task, self.zoo_heads_default, lambda: run(*args, **kwargs))
 
 
 @zoo.modifier(examples=["heads(cls=10, reg=1)", "heads(cls=10, reg=Head(1, hidden=64, dropout=0.2))"])
@@ -42,26 +49,35 @@ def heads(
     hidden, dropout: the width of a hidden layer with ReLU, and the dropout in front of the last layer, of each head
         that isn't a `Head(size, hidden, dropout)` of its own.
     """
-    from ._heads import Heads, TaskChoice, heads_of
+    from ._layers import Head
 
-    check_names("heads", "head", sizes, ("sizes", "dim", "choice", "chosen"))
-    wanted = _wanted(sizes, hidden, dropout)
-    there: tuple[str, ...] = model.zoo_heads_at if heads_of(model) else ()  # type: ignore[assignment]
+    zoo.check_names("heads", "head", sizes, zoo.Heads)
+    wanted: dict[str, Any] = {
+        name: size.build() if isinstance(size, zoo.Layer) else Head(size, hidden, dropout)
+        for name, size in sizes.items()
+    }
+    for name, head in wanted.items():
+        if not isinstance(head, Head):
+            raise zoo.OptionError(f"heads: {name} is {sizes[name]}; expected a number of outputs, or a Head(size, ...)")
+    there: Any = model.zoo_heads_at if zoo.heads_of(model) else ()
     paths = there if there and at == "head" else zoo.classifiers_of(model, at, "heads")
     if there and paths != there:
         raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(there)}; add to those")
     if not sizes and not (there and default):
         raise zoo.OptionError("heads needs at least one name=size, as in heads(cls=10, reg=1)")
     for path in paths:
-        old = model.get_submodule(path)
-        if isinstance(old, Heads):
-            _join(model, path, old, wanted)
-        else:
-            make = partial(zoo.make_classifier, model, path)
-            layers = {name: _made(head, make) for name, head in wanted.items()}
-            dim = -1 if _is_linear(next(iter(layers.values()))) else 1
-            counts = {name: head.size for name, head in wanted.items()}
-            model = zoo.replace(model, path, Heads(layers, counts, dim))
+        old: Any = model.get_submodule(path)
+        make = partial(zoo.make_classifier, model, path)
+        layers = {name: head.make(make) for name, head in wanted.items()}
+        counts = {name: head.size for name, head in wanted.items()}
+        if not isinstance(old, zoo.Heads):
+            model = zoo.replace(model, path, zoo.Heads(layers, counts))
+            continue
+        if twice := wanted.keys() & old.sizes.keys():
+            raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
+        for name, layer in layers.items():
+            zoo.add(model, path, name, layer)
+        old.sizes = {**old.sizes, **counts}
     known: Any = model.get_submodule(paths[0]).sizes
     if default not in (None, "*", *known):
         raise zoo.OptionError(f"heads: there is no head '{default}' to be the default; the heads: {', '.join(known)}")
@@ -73,9 +89,7 @@ def heads(
 @zoo.modifier(examples=["drop_heads(reg)"])
 def drop_heads(model: nn.Module, /, *names: str) -> nn.Module:
     """Take heads away that `heads` put there; the others keep their names and weights."""
-    from ._heads import heads_of
-
-    there = heads_of(model)
+    there = zoo.heads_of(model)
     if not there:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no heads; heads(cls=10, reg=1) makes them")
     known = there[0].sizes
@@ -93,51 +107,3 @@ def drop_heads(model: nn.Module, /, *names: str) -> nn.Module:
         for name in set(names):
             del several[name]
     return model
-
-
-def _wanted(sizes: Mapping[str, Any], hidden: int | None, dropout: float) -> dict[str, Head]:
-    """What each head is to be."""
-    from ._heads import Head
-
-    wanted = {}
-    for name, size in sizes.items():
-        head = size.build() if isinstance(size, zoo.Layer) else Head(size, hidden, dropout)
-        if not isinstance(head, Head):
-            raise zoo.OptionError(f"heads: {name} is {size}; expected a number of outputs, or a Head(size, ...)")
-        wanted[name] = head
-    return wanted
-
-
-def _join(model: nn.Module, path: str, old: Any, wanted: Mapping[str, Head]) -> None:
-    """New heads beside those that are there."""
-    if twice := wanted.keys() & old.sizes.keys():
-        raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
-    make = partial(zoo.make_classifier, model, path)
-    for name, head in wanted.items():
-        zoo.add(model, path, name, _made(head, make))
-    old.sizes = {**old.sizes, **{name: head.size for name, head in wanted.items()}}
-
-
-def _made(head: Head, make: Callable[[int], nn.Module]) -> nn.Module:
-    """The layers of a head: one like the classifier, or with a hidden layer in front that is."""
-    from torch import nn
-
-    if head.hidden is None and not head.dropout:
-        return make(head.size)
-    layers = {"drop": nn.Dropout(head.dropout)} if head.dropout else {}
-    if head.hidden is None:
-        return nn.Sequential(OrderedDict(**layers, out=make(head.size)))
-    first: Any = make(head.hidden)
-    bias = first.bias is not None
-    if isinstance(first, nn.Linear):
-        out: nn.Module = nn.Linear(head.hidden, head.size, bias=bias)
-    else:
-        out = getattr(nn, f"Conv{len(first.kernel_size)}d")(head.hidden, head.size, 1, bias=bias)
-    return nn.Sequential(OrderedDict(hidden=first, act=nn.ReLU(), **layers, out=out))
-
-
-def _is_linear(layer: nn.Module) -> bool:
-    """Whether its features are the last dimension, and not, as a convolution's, the first after the batch."""
-    from torch import nn
-
-    return any(isinstance(module, nn.Linear) for module in layer.modules())

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zoo
 
-from ._names import check_names
+from ._names import ALIASES
 from .act import Name, activations, layer_of, like
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
+
+
+class ActChoice(zoo.Mixin):
+    """On the root: `act_type=` chooses the activation for one call."""
+
+    options = ("act_type",)
+
+    def forward(self, *args: Any, act_type: str | Sequence[str] | None = None, **kwargs: Any) -> Any:
+        run = super().forward  # type: ignore[misc]
+        return zoo.choose(self, "act_type", act_type, lambda: run(*args, **kwargs), ALIASES)
+
+
+class LayerChoice(zoo.Mixin):
+    """On the root: `choice=` chooses the layer for one call, by a name or, for several switches, a list of them."""
+
+    options = ("choice",)
+
+    def forward(self, *args: Any, choice: str | Sequence[str] | None = None, **kwargs: Any) -> Any:
+        run = super().forward  # type: ignore[misc]
+        return zoo.choose(self, "choice", choice, lambda: run(*args, **kwargs))
 
 
 @zoo.modifier(examples=["switch_act(relu, silu, sigmoid)"])
@@ -20,15 +42,13 @@ def switch_act(model: nn.Module, /, *names: Name, at: zoo.Where = "*") -> nn.Mod
     `model(x, act_type="sigmoid")` runs that one, for this call. They are an nn.ModuleDict, the weights of a PReLU that
     was there go on in the new one.
     """
-    from ._switch import ActChoice, Switch
-
     if len(names) < 2 or len(set(names)) < len(names):
         raise zoo.OptionError("switch_act needs two or more different activations, as in switch_act(relu, silu)")
     layers = {name: layer_of(name) for name in names}
     for path, old in activations(model, at).items():
         if hasattr(old, "act_fn"):
             raise zoo.NotApplicableError(f"'{path}' ({type(old).__name__}) scales a function, and can't hold several")
-        model = zoo.replace(model, path, Switch({n: _fresh(old, layer) for n, layer in layers.items()}, "act_type"))
+        model = zoo.replace(model, path, zoo.Switch({n: _fresh(old, layer) for n, layer in layers.items()}, "act_type"))
     return zoo.become(model, "", ActChoice)
 
 
@@ -36,9 +56,7 @@ def _fresh(old: nn.Module, layer: type[nn.Module]) -> nn.Module:
     """Like the old activation, and never itself, since its weights have another name from now on."""
     import copy
 
-    from ._switch import Switch
-
-    old = old[old.default] if isinstance(old, Switch) else old
+    old = old[old.default] if isinstance(old, zoo.Switch) else old
     if next(old.parameters(), None) is None or not (isinstance(layer, type) and issubclass(layer, type(old))):
         return like(old, layer)
     new = copy.deepcopy(old)
@@ -63,16 +81,14 @@ def switch(
     default: the layer that a call without `choice` runs; the first by name, where none is given.
     keep_weights: copy into each choice every parameter and buffer of the old layer that has its name and shape there.
     """
-    from ._switch import LayerChoice, Switch
-
     if len(layers) < 2:
         raise zoo.OptionError("switch needs two or more name=layer, as in switch(act1, a=ReLU(), b=PReLU(64))")
-    check_names("switch", "layer", layers, ("option", "names", "choice", "chosen"))
+    zoo.check_names("switch", "layer", layers, zoo.Switch)
     if default is not None and default not in layers:
         known = ", ".join(layers)
         raise zoo.OptionError(f"switch: there is no layer '{default}' to be the default; the layers: {known}")
     for path, old in zoo.select(model, site, outermost=True).items():
-        made = Switch({name: layer.build() for name, layer in layers.items()}, "choice", default)
+        made = zoo.Switch({name: layer.build() for name, layer in layers.items()}, "choice", default)
         model = zoo.replace(model, path, made)
         if keep_weights:
             for new in made.values():

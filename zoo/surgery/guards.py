@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import keyword
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -71,3 +74,25 @@ def refuse_name(name: Any) -> None:
         return
     other = re.sub(r"\W", "_", re.sub(r"^zoo_", "", name)).strip("_") or "extra"
     raise OptionError(f"a new part can't be called '{printable(name)}': {reason}; call it '{other}', say")
+
+
+def check_names(modifier: str, kind: str, names: Iterable[str], holder: type[nn.ModuleDict]) -> None:
+    """Raise OptionError for what can't be the name of a layer in an nn.ModuleDict, with another name that can.
+
+    Args:
+        modifier, kind: Who asks and what it calls a layer, for the message: `heads` and `head`.
+        names: The names.
+        holder: The class of the dict, whose attributes can't be names.
+    """
+    taken = set(dir(holder)).union(*map(inspect.get_annotations, holder.__mro__[:-1]))
+    for name in names:
+        reason = ""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            reason = "Python can't take it for a name"
+        elif name in taken:
+            reason = "nn.ModuleDict has an attribute of that name"
+        elif name.startswith("zoo_"):
+            reason = "what is inserted at a place stands under such names"
+        if reason:
+            other = f"{name.removeprefix('zoo_')}_{kind}" if name.isidentifier() else re.sub(r"\W", "_", name)
+            raise OptionError(f"{modifier}: a {kind} can't be called '{name}': {reason}; call it '{other}', say")
