@@ -1,1 +1,1 @@
-"""Who offers what, and what a spec means by it. Nothing is built."""
+"""Who offers what: plugins found, loaded and asked, and the names of what they declare."""
