@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from .messages.errors import ZooError as ZooError
     from .messages.text import format_place as format_place
     from .messages.text import suggest as suggest
-    from .optim import param_groups as param_groups
+    from .plan.layers import Layer as Layer
+    from .plan.layers import Template as Template
     from .primitives.choice import Choice as Choice
     from .primitives.choice import Switch as Switch
     from .primitives.choice import call_with as call_with
@@ -53,8 +54,6 @@ if TYPE_CHECKING:
     from .registry.declare import family as family
     from .registry.declare import modifier as modifier
     from .registry.hookspecs import hookimpl as hookimpl
-    from .registry.layers import Layer as Layer
-    from .registry.layers import Template as Template
     from .registry.registry import Registry as Registry
     from .registry.registry import activations as activations
     from .report.catalog import describe as describe
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from .report.changes import changes as changes
     from .report.diff import diff as diff
     from .report.diff import verify as verify
+    from .report.param_groups import param_groups as param_groups
     from .report.summary import summary as summary
     from .report.table import Summary as Summary
     from .spec.braces import expand as expand
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from .trace.trace import functions_of as functions_of
 
 # Pickles of earlier versions name modules by where they stood then, such as `zoo.info`.
-__path__ += [f"{path}/_earlier" for path in __path__]
+__path__ += [f"{path}/checkpoint/_earlier" for path in __path__]
 
 _HOMES = {
     "report.changes": "changes",
@@ -112,11 +112,11 @@ _HOMES = {
     "spec.braces": "expand",
     "factory.factory": "create modify spec_of",
     "surgery.placement": "copy_weights walks",
-    "optim": "param_groups",
+    "report.param_groups": "param_groups",
     "registry.hookspecs": "hookimpl",
     "surgery.changes": "Change Changes",
     "surgery.provenance": "sites_of width_of",
-    "registry.layers": "Layer Template",
+    "plan.layers": "Layer Template",
     "report.catalog": "describe list_archs list_modifiers list_plugins list_variants",
     "registry.registry": "Registry activations",
     "spec.spec": "Spec parse",

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import zoo
-from zoo.optim import layer_order
+from zoo.report.param_groups import layer_order
 
 # Millions of parameters, as timm's results tables have them.
 PUBLISHED = {

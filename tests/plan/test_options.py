@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from torch import nn
 
 import zoo
-from zoo.registry.bind import Bound, bind
+from zoo.plan.bind import Bound, bind
 from zoo.registry.registry import Registry
 from zoo.surgery.provenance import info_of
 

@@ -16,13 +16,13 @@ from ..files.manifest import RESERVED, Manifest, Owner, version_of
 from ..files.tensors import NAMES
 from ..messages.errors import CheckpointError
 from ..messages.text import quote
-from ..registry.bind import spell_out
+from ..plan.bind import spell_out
+from ..plan.resolve import Plan, plan_of
 from ..registry.declare import Arch
 from ..registry.lookup import find_base, find_modifier
 from ..registry.owners import Owned
 from ..registry.plugins import OWN, Plugin, normalise
 from ..registry.registry import Registry
-from ..registry.resolve import Plan, plan_of
 from ..surgery.mixins import parts_of
 from ..surgery.provenance import Info, info_of
 from ..surgery.walk import join, persistent, places, tensors_of

@@ -17,13 +17,13 @@ from ..factory.workshop import Workshop
 from ..files.manifest import Manifest, Owner, check_parts, installable, spec_of_parts, version_of
 from ..messages.errors import CheckpointError, OptionError, UnknownNameError, ZooError
 from ..messages.text import printable, quote
-from ..registry.bind import add_keywords
+from ..plan.bind import add_keywords
+from ..plan.resolve import Plan, plan_of
 from ..registry.declare import Arch
 from ..registry.families import rebuild_arch
 from ..registry.lookup import find_base, find_modifier
 from ..registry.owners import Owned
 from ..registry.registry import Registry
-from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec
 from ..spec.values import Call
 from ..surgery.changes import Change

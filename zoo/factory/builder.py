@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..messages.errors import PluginWarning, ZooError
+from ..plan.options import call_with
+from ..plan.resolve import Plan, plan_of
 from ..registry.declare import Arch
 from ..registry.families import rebuild_arch
-from ..registry.options import call_with
 from ..registry.plugins import reason_of
 from ..registry.registry import Registry, default_registry
-from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec
 from ..surgery.provenance import Info, info_of
 from ..trace.blueprint import device_of, explain_arch_errors, introduce

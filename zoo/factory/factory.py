@@ -16,9 +16,9 @@ import torch
 
 from ..files.weights import Weights, carry
 from ..messages.errors import OptionError, ZooError
+from ..plan.resolve import Plan, plan_of, sources_of, steps_of
 from ..registry.declare import RESERVED
 from ..registry.registry import Registry, default_registry
-from ..registry.resolve import Plan, plan_of, sources_of, steps_of
 from ..spec.parser import read_mods
 from ..spec.spec import Spec, parse
 from ..spec.values import Call

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ..messages.errors import PluginError, ShapeError, ZooError
+from ..plan.resolve import Plan, plan_of
 from ..registry.registry import Registry, default_registry
-from ..registry.resolve import Plan, plan_of
 from ..spec.spec import Spec, parse
 from ..surgery.changes import Change, Changes
 from ..surgery.provenance import Info, changes_of

@@ -8,11 +8,11 @@ from typing import Any
 
 from ..messages.errors import OptionError, SpecError, ZooError
 from ..messages.text import count, suggest
+from ..registry.declare import RESERVED
+from ..registry.registry import Registry
 from ..spec.values import INT_LIMIT, Call, Value, from_python, is_name
 from .check import check, is_default
-from .declare import RESERVED
 from .options import EMPTY, Option, options_of, signature
-from .registry import Registry
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from ..messages.errors import OptionError
+from ..registry.declare import Where
+from ..registry.registry import Registry
 from ..spec.values import List, Value, format_value, from_python, layer_calls, sequences_as
-from .declare import Where
 from .layers import Layer, Template, layers_of
 from .options import Option
-from .registry import Registry
 
 
 def check(name: str, key: str, value: Value, option: Option, registry: Registry, shown: str) -> Any:

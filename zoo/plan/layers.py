@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..messages.errors import OptionError, PluginError, ZooError
+from ..registry.owners import NONE, Maker, Offers
+from ..registry.registry import Registry
 from ..spec.values import Call, Value, format_value
-from .owners import NONE, Maker, Offers
-from .registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,7 @@ from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..messages.errors import PluginError
-from .declare import RESERVED, Where
+from ..registry.declare import RESERVED, Where
 
 EMPTY = inspect.Parameter.empty
 _SIGNS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))

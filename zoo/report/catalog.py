@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ..messages.errors import OptionError, UnknownNameError, ZooError
+from ..plan.layers import format_signature
+from ..plan.options import EMPTY, options_of, signature
 from ..registry.declare import Arch, Modifier
-from ..registry.layers import format_signature
 from ..registry.lookup import find_archs, find_base, find_modifier, list_declared
-from ..registry.options import EMPTY, options_of, signature
 from ..registry.owners import Offers, Owned, unknown_name
 from ..registry.plugins import Plugin
 from ..registry.registry import Registry, default_registry
@@ -85,7 +85,7 @@ def list_variants(arch: str | None = None, *, registry: Registry | None = None) 
         raise OptionError(f"list_variants takes an arch, such as 'resnet18', not {arch!r}")
     if arch is None:
         return [Variant(name, "", str(v.value), True, "") for name, v in list_declared(Spec, registry)]
-    from ..registry.resolve import plan_of
+    from ..plan.resolve import plan_of
 
     plan_of(parse(arch), registry)  # what is wrong with the arch itself is an error, and no reason of a modifier's
     return [

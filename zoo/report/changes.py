@@ -12,8 +12,8 @@ from ..factory.builder import known_plan
 from ..factory.rehearsal import blueprint_of
 from ..factory.workshop import Workshop
 from ..messages.errors import OptionError, ZooError
+from ..plan.resolve import Plan
 from ..registry.registry import Registry, default_registry
-from ..registry.resolve import Plan
 from ..surgery.changes import Change, Changes
 from ..surgery.provenance import Info, changes_of, info_of
 from ..surgery.wrappers import unwrapped

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from .factory.builder import arch_of
-from .messages.errors import NoEffectError, NotApplicableError, OptionError
-from .registry.registry import Registry
-from .surgery.select import select
-from .surgery.walk import join, parameters_of, places
-from .surgery.wrappers import unwrapped
+from ..factory.builder import arch_of
+from ..messages.errors import NoEffectError, NotApplicableError, OptionError
+from ..registry.registry import Registry
+from ..surgery.select import select
+from ..surgery.walk import join, parameters_of, places
+from ..surgery.wrappers import unwrapped
 
 Rules = Mapping[Any, Mapping[str, Any]]  # keys: a selector, or a tuple of them
 Kind = Callable[[str, nn.Parameter, type], bool]

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..messages.errors import OptionError, ZooError
+from ..plan.resolve import plan_of
 from ..registry.declare import Arch, Modifier, Sample
 from ..registry.lookup import find_base, find_modifier, list_declared
 from ..registry.plugins import normalise
 from ..registry.registry import Registry, default_registry
-from ..registry.resolve import plan_of
 from ..spec.parser import read_mods
 from ..spec.spec import parse
 from .checks import application, archs, declaration, execution, invariants, plugins

@@ -13,9 +13,9 @@ from torch import nn
 
 from ..factory.factory import create, modify
 from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ShapeError, ZooError
+from ..plan.resolve import Plan, plan_of
 from ..registry.declare import Sample
 from ..registry.registry import Registry
-from ..registry.resolve import Plan, plan_of
 from ..spec.spec import parse
 from ..surgery.changes import What
 from ..surgery.provenance import changes_of

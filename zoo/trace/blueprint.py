@@ -14,8 +14,8 @@ from torch import nn
 
 from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, located
 from ..messages.text import format_error, printable
-from ..registry.options import call_with, signature
-from ..registry.resolve import Plan
+from ..plan.options import call_with, signature
+from ..plan.resolve import Plan
 from ..surgery.changes import Change
 from ..surgery.provenance import Info, attach, changes_of
 from .meta import needs_memory

@@ -11,9 +11,9 @@ from torch import nn
 
 from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
 from ..messages.text import and_more, format_place
-from ..registry.options import Option, call_with, options_of, takes_where
+from ..plan.options import Option, call_with, options_of, takes_where
+from ..plan.resolve import Step
 from ..registry.registry import at_work
-from ..registry.resolve import Step
 from ..surgery.changes import Change, What
 from ..surgery.provenance import Info, attach, info_of
 from ..surgery.walk import parent_path

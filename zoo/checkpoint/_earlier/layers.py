@@ -1,3 +1,3 @@
 """What `zoo.layers` held."""
 
-from zoo.registry.layers import Template as Template
+from zoo.plan.layers import Template as Template

@@ -9,7 +9,7 @@ import torch
 from ...factory.factory import create, spec_of
 from ...messages.errors import PluginError, ZooError
 from ...messages.text import list_names
-from ...registry.resolve import plan_of
+from ...plan.resolve import plan_of
 from ...report.diff import diff
 from ...spec.spec import parse
 from ...surgery.changes import What

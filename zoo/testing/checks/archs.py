@@ -9,7 +9,7 @@ import torch
 
 from ...factory.factory import create, spec_of
 from ...messages.text import list_names
-from ...registry.resolve import plan_of
+from ...plan.resolve import plan_of
 from ...spec.spec import parse
 from ...surgery.provenance import sites_of
 from ...surgery.walk import named_tensors

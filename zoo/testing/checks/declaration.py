@@ -9,12 +9,12 @@ from typing import Any
 
 from ...factory.rehearsal import preview
 from ...messages.errors import OptionError, PluginError, SpecError, ZooError
-from ...registry.bind import bind
-from ...registry.check import check
+from ...plan.bind import bind
+from ...plan.check import check
+from ...plan.options import EMPTY, Option, options_of, signature, takes_where
+from ...plan.resolve import plan_of
 from ...registry.declare import Arch, Modifier
-from ...registry.options import EMPTY, Option, options_of, signature, takes_where
 from ...registry.registry import Registry
-from ...registry.resolve import plan_of
 from ...spec.parser import read_mods
 from ...spec.spec import Spec, parse
 from ...spec.values import Call, format_value, from_python

@@ -12,12 +12,12 @@ from typing import Any
 
 from ...messages.errors import ZooError
 from ...messages.text import list_names
+from ...plan.resolve import plan_of
 from ...registry.declare import Arch, Family, Modifier
 from ...registry.lookup import list_declared
 from ...registry.owners import Owned
 from ...registry.plugins import OWN, Plugin
 from ...registry.registry import Registry
-from ...registry.resolve import plan_of
 from ...report.catalog import list_plugins
 from ...spec.spec import Spec
 from ...spec.values import Call
