@@ -14,7 +14,7 @@ from ..messages.errors import ZooError
 from ..messages.text import printable
 from ..registry.commands import list_commands
 from ..registry.loader import check_own_package
-from ..registry.owners import choose, find_claims, qualify
+from ..registry.owners import choose_owner, find_claims, qualify
 from ..registry.registry import Registry, default_registry
 
 
@@ -43,7 +43,7 @@ class Commands(click.Group):
         if (own := super().get_command(ctx, cmd_name)) is not None:
             return own
         _, claims = find_claims(cmd_name, list_commands(installed()))
-        owner = choose("command", cmd_name, claims)
+        owner = choose_owner("command", cmd_name, claims)
         return claims[owner].value if owner else None
 
     def resolve_command(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..messages.errors import PluginWarning, ZooError
-from ..plan.options import call_with
+from ..plan.options import call_bound
 from ..plan.resolve import Plan, plan_of
 from ..registry.declare import Arch
 from ..registry.families import rebuild_arch
@@ -42,7 +42,7 @@ def build(
 def build_arch(plan: Plan, sources: Mapping[str, Any], mode: AbstractContextManager[Any] | None = None) -> nn.Module:
     """The bare arch, and what the zoo knows of it. mode: something to enter while the arch's own code runs."""
     with explain_arch_errors(plan, any(sources.values())), mode or nullcontext():
-        model = call_with(plan.arch.build, {**plan.options, **sources})
+        model = call_bound(plan.arch.build, {**plan.options, **sources})
     return introduce(plan.arch, model, plan.spec.base, plan.obstacle)
 
 

@@ -19,7 +19,7 @@ from .options import EMPTY, Option, options_of, signature
 class Bound:
     """Options bound and checked. `written` are the names that the user wrote, defaults left out.
 
-    What `*channels` takes stands in `values` as a tuple under that name; `call_with` puts it back into its place.
+    What `*channels` takes stands in `values` as a tuple under that name; `call_bound` puts it back into its place.
     """
 
     values: Mapping[str, Any]

@@ -64,7 +64,7 @@ def options_of(function: Callable[..., Any], skip: int = 0) -> tuple[Option, ...
     )
 
 
-def call_with(function: Callable[..., Any], values: Mapping[str, Any], *first: Any) -> Any:
+def call_bound(function: Callable[..., Any], values: Mapping[str, Any], *first: Any) -> Any:
     """Call a function with what was bound to it, behind what comes first: a modifier's model."""
     named, in_a_row = dict(values), ()
     for option in options_of(function, len(first)):

@@ -12,7 +12,7 @@ from ..messages.errors import PluginError, UnknownNameError, ZooError
 from ..spec.spec import Spec
 from .declare import Arch, Family
 from .loader import quieten
-from .owners import Owned, choose, qualify, unknown_name
+from .owners import Owned, choose_owner, qualify, unknown_name
 from .registry import Registry
 
 
@@ -91,6 +91,6 @@ def _families_behind(name: str, registry: Registry) -> list[tuple[Owned[Family],
     """
     prefix, entries = name.rpartition("/")[2], list_families(registry)
     claims = {label: entry for label, entry in reversed(entries) if prefix in entry.value.prefixes}
-    owner = choose("prefix", name, {o: claim for o, claim in claims.items() if name in (prefix, f"{o}/{prefix}")})
+    owner = choose_owner("prefix", name, {o: claim for o, claim in claims.items() if name in (prefix, f"{o}/{prefix}")})
     asked = [entry for label, entry in entries if label == owner and prefix in entry.value.prefixes]
     return [(entry, qualify(prefix, str(owner), claims)) for entry in asked]

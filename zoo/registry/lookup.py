@@ -11,7 +11,7 @@ from ..spec.values import Call
 from .collect import KINDS
 from .declare import Arch, Modifier
 from .families import ask_family, find_behind_prefix, list_families, names_of
-from .owners import Owned, choose, find_claims, qualify, unknown_name
+from .owners import Owned, choose_owner, find_claims, qualify, unknown_name
 from .registry import Registry
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def find_modifier(name: str, registry: Registry) -> Owned[Modifier]:
     """
     table = registry.tables["modifier"]
     rest, claims = find_claims(name, table)
-    owner = choose("modifier", name, claims)
+    owner = choose_owner("modifier", name, claims)
     if owner is None:
         known = [reached for reached, _ in list_declared(Modifier, registry)]
         raise unknown_name("modifier", name, known, "see `zoo list modifiers`", registry.list_absent(name))
@@ -45,7 +45,7 @@ def find_base(call: Call, registry: Registry) -> Owned[Arch | Spec]:
         return find_behind_prefix(name, call.source, registry)
     owner, slash, rest = name.partition("/")
     claims = _claims_of_base(rest, registry, owner) if slash else _claims_of_base(name, registry)
-    found = choose("arch", name, claims)
+    found = choose_owner("arch", name, claims)
     if found is None and name in registry.tables["modifier"]:
         raise UnknownNameError(f"'{name}' is a modifier; put an arch in front of it, as in 'resnet18+{call}'")
     if found is None:

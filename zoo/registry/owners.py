@@ -41,7 +41,7 @@ class Owned(Generic[T]):
 Claims = Mapping[str, Owned[T]]
 
 
-def choose(kind: str, name: str, claims: Claims[T]) -> str | None:
+def choose_owner(kind: str, name: str, claims: Claims[T]) -> str | None:
     """The owner that a bare name means: the zoo's own before a stranger; UnknownNameError for two strangers."""
     own = [owner for owner, claim in claims.items() if claim.owner == "zoo"]
     if own or len(claims) < 2:
@@ -59,7 +59,7 @@ def choose(kind: str, name: str, claims: Claims[T]) -> str | None:
 def qualify(name: str, owner: str, claims: Claims[T]) -> str:
     """The name under which a claim is reached: bare, if the bare name means it."""
     try:
-        return name if choose("arch", name, claims) == owner else f"{owner}/{name}"
+        return name if choose_owner("arch", name, claims) == owner else f"{owner}/{name}"
     except UnknownNameError:
         return f"{owner}/{name}"
 
@@ -107,7 +107,7 @@ class Offers(Mapping[str, Maker]):
     def find(self, name: str) -> Owned[Maker | str] | None:
         """Whose a name is, under the name that reaches it; None where nobody has it."""
         rest, claims = find_claims(name, self.table)
-        owner = choose(self.kind, name, claims)
+        owner = choose_owner(self.kind, name, claims)
         if owner is None:
             return None
         reached = f"{owner}/{rest}" if rest in self.own else qualify(rest, owner, self.table[rest])

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, located
 from ..messages.text import format_error, printable
-from ..plan.options import call_with, signature
+from ..plan.options import call_bound, signature
 from ..plan.resolve import Plan
 from ..surgery.changes import Change
 from ..surgery.provenance import Info, attach, changes_of
@@ -82,7 +82,7 @@ def _draw(arch: Arch, spec: Spec, options: Mapping[str, Any]) -> Blueprint:
     def build(device: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
         with torch.random.fork_rng(devices=[]), torch.device(device), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they come again when the model itself is built
-            model = introduce(arch, call_with(arch.build, options), spec)
+            model = introduce(arch, call_bound(arch.build, options), spec)
             return model, sample_input(model, arch.sample)
 
     for device in ("meta", "cpu"):

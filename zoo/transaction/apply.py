@@ -11,7 +11,7 @@ from torch import nn
 
 from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
 from ..messages.text import and_more, format_place
-from ..plan.options import Option, call_with, options_of, takes_where
+from ..plan.options import Option, call_bound, options_of, takes_where
 from ..plan.resolve import Step
 from ..registry.registry import at_work
 from ..surgery.changes import Change, What
@@ -99,7 +99,7 @@ def _call(step: Step, model: nn.Module, writes: Writes) -> Any:
     try:
         # Around the modifier alone, since while they are noted each view of a tensor takes a hundred microseconds.
         with at_work(step.registry), writes:
-            return call_with(step.modifier.apply, step.bound.values, model)
+            return call_bound(step.modifier.apply, step.bound.values, model)
     except NoEffectError as error:
         if _wrote_selector(step):
             raise
