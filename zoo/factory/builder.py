@@ -23,30 +23,37 @@ from ..trace.blueprint import device_of, explain_arch_errors, introduce
 from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
 from ..transaction.transaction import Transaction
+from .skip_init import SkipInit
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def build(
-    plan: Plan,
-    device: str | None,
-    sources: Mapping[str, Any],
-    trace: Trace | None,
-) -> nn.Module:
+def build(plan: Plan, device: str | None, sources: Mapping[str, Any], trace: Trace | None) -> nn.Module:
     """The variant that a plan describes; without a device, wherever torch builds now (`with torch.device("meta"):`)."""
     with torch.device(device) if device else nullcontext():
-        return apply_plan(build_arch(plan, sources), plan, trace)
+        return _apply(plan, _build_arch(plan, sources), trace)
 
 
-def build_arch(plan: Plan, sources: Mapping[str, Any], mode: AbstractContextManager[Any] | None = None) -> nn.Module:
+def build_unfilled(plan: Plan, device: str) -> nn.Module | None:
+    """The same without drawing the arch's weights, and without a trace.
+
+    None where that shows: where something else than the model holds a parameter, which then nobody would fill.
+    """
+    mode = SkipInit()
+    with torch.device(device):
+        model = _build_arch(plan, {}, mode)
+        return None if mode.strays(model) else _apply(plan, model, None)
+
+
+def _build_arch(plan: Plan, sources: Mapping[str, Any], mode: AbstractContextManager[Any] | None = None) -> nn.Module:
     """The bare arch, and what the zoo knows of it. mode: something to enter while the arch's own code runs."""
     with explain_arch_errors(plan, any(sources.values())), mode or nullcontext():
         model = call_bound(plan.arch.build, {**plan.options, **sources})
     return introduce(plan.arch, model, plan.spec.base, plan.obstacle)
 
 
-def apply_plan(model: nn.Module, plan: Plan, trace: Trace | None) -> nn.Module:
+def _apply(plan: Plan, model: nn.Module, trace: Trace | None) -> nn.Module:
     """The plan's modifiers, applied to its bare arch."""
     if not plan.steps:
         return model

@@ -41,11 +41,6 @@ def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
         return draw(plan.arch, plan.spec.base, plan.options, memo)
 
 
-def trace_of(plan: Plan, registry: Registry) -> Trace | None:
-    """What a forward of a plan's bare arch touches, if one could be run."""
-    return blueprint_of(plan, registry).trace
-
-
 def rehearse(plan: Plan, registry: Registry) -> Trace | None:
     """Try the chain out before anything is built, once for each canonical spec."""
     blueprint = blueprint_of(plan, registry)
