@@ -33,8 +33,15 @@ if TYPE_CHECKING:
     from .messages.errors import ZooError as ZooError
     from .messages.text import format_place as format_place
     from .messages.text import suggest as suggest
+<<<<<<< HEAD
     from .plan.layers import Layer as Layer
     from .plan.layers import Template as Template
+=======
+    from .optim import param_groups as param_groups
+    from .primitives.adapt import adapt_inputs as adapt_inputs
+    from .primitives.adapt import restate as restate
+    from .primitives.adopt import adopt as adopt
+>>>>>>> e9e22ef (Drawing weights, adapting inputs and adopting a model's own edit are primitives; the modifiers that built them are short)
     from .primitives.choice import Choice as Choice
     from .primitives.choice import Switch as Switch
     from .primitives.choice import call_with as call_with
@@ -44,8 +51,11 @@ if TYPE_CHECKING:
     from .primitives.heads import Heads as Heads
     from .primitives.heads import call_heads as call_heads
     from .primitives.heads import heads_of as heads_of
+    from .primitives.initialise import bind_scheme as bind_scheme
+    from .primitives.initialise import initialise as initialise
     from .primitives.resize import features_of as features_of
     from .primitives.resize import make_like as make_like
+    from .primitives.resize import tie_again as tie_again
     from .registry.declare import Arch as Arch
     from .registry.declare import Family as Family
     from .registry.declare import Modifier as Modifier
@@ -100,6 +110,8 @@ _HOMES = {
     "files.weights": "carry",
     "checkpoint.checkpoint": "load read_manifest save",
     "report.diff": "diff verify",
+    "primitives.adapt": "adapt_inputs restate",
+    "primitives.adopt": "adopt",
     "primitives.classifier": "classifiers_of make_classifier",
     "primitives.choice": "Choice Switch call_with choose",
     "primitives.heads": "Heads call_heads heads_of",
@@ -122,7 +134,8 @@ _HOMES = {
     "spec.spec": "Spec parse",
     "report.summary": "summary",
     "report.table": "Summary",
-    "primitives.resize": "features_of make_like",
+    "primitives.initialise": "bind_scheme initialise",
+    "primitives.resize": "features_of make_like tie_again",
     "surgery.select": "select",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
+from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge
 
 import zoo
 
-from ._copying import topmost
 from .heads import TaskChoice
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @zoo.modifier(examples=["num_classes(10)", "num_classes(0)"])
@@ -49,32 +48,21 @@ def _without_heads(model: nn.Module, n: int, at: zoo.Where) -> tuple[nn.Module, 
     return zoo.unbecome(model, "", TaskChoice, "zoo_heads_at", "zoo_heads_default"), paths
 
 
-def _by_timm(model: nn.Module, n: int) -> nn.Module:
-    """What `reset_classifier` puts into the model, put there by `zoo.replace`, which keeps hooks and the device."""
-    before = dict(model.named_modules(remove_duplicate=False))
-    reset: Any = model.reset_classifier
+def _by_timm(model: Any, n: int) -> nn.Module:
+    """What timm's own `reset_classifier` puts into the model."""
     # The one that would drop the second classifier of a distilled model unless told not to.
     two = any(vars(module).get("distillation") is True for module in model.modules())
-    reset(n, **({"distillation": True} if two and "distillation" in inspect.signature(reset).parameters else {}))
-    after = dict(model.named_modules(remove_duplicate=False))
-    for path in topmost({path: new for path, new in after.items() if before.get(path, new) is not new}):
-        old, new = before[path], after[path]
-        parent, _, name = path.rpartition(".")
-        setattr(model.get_submodule(parent), name, old)
-        if repr(old) != repr(new) or next(new.parameters(), None) is not None:
-            model = zoo.replace(model, path, new)
-    return model
+    told = {"distillation": True} if two and "distillation" in signature(model.reset_classifier).parameters else {}
+    return zoo.adopt(model, lambda: model.reset_classifier(n, **told))
 
 
 def _classifier(model: nn.Module, path: str, n: int) -> nn.Module:
     """Another classifier in one place; itself, where it has n classes."""
     from torch import nn
 
-    old: Any = model.get_submodule(path)
-    none = n == 0 and isinstance(old, nn.Identity)
-    if none or n == getattr(old, "out_features", getattr(old, "out_channels", None)):
-        return zoo.replace(model, path, old)
-    return zoo.replace(model, path, zoo.make_classifier(model, path, n))
+    old = model.get_submodule(path)
+    there = 0 if isinstance(old, nn.Identity) else zoo.features_of(old)[1]
+    return zoo.replace(model, path, old if there == n else zoo.make_classifier(model, path, n))
 
 
 @zoo.modifier(examples=["in_chans(1)", "in_chans(4, init=random)"])
@@ -96,27 +84,9 @@ def in_chans(
     layers = [_input_layer(model, path, place) for path, place in zoo.select(model, at).items()]
     had = {path: _image_channels(model, layer) for path, layer in layers}  # before any of them says otherwise
     for path, layer in layers:
-        size = "in_features" if hasattr(layer, "in_features") else "in_channels"
-        fold = getattr(layer, size) // had[path]
-        if getattr(layer, size) != n * fold:
-            _rechannel(layer, had[path], n, fold, init)
-        setattr(layer, size, n * fold)
-        for name in _around(path):
-            holder: Any = model.get_submodule(name)
-            for key in _SAID:
-                if type(vars(holder).get(key)) is int and vars(holder)[key] == had[path]:
-                    setattr(holder, key, n)
+        zoo.adapt_inputs(layer, n, had[path], draw=init == "random")
+        zoo.restate(model, path, ("in_chans", "in_channels", "in_chs"), had[path], n)
     return model
-
-
-# Where a module says how many channels come in.
-_SAID = ("in_chans", "in_channels", "in_chs")
-
-
-def _around(path: str) -> list[str]:
-    """The paths of the modules that hold this one, from the root on."""
-    names = path.split(".")
-    return [".".join(names[:end]) for end in range(len(names))]
 
 
 def _input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, Any]:
@@ -130,10 +100,11 @@ def _input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, An
     if not patches and (not isinstance(layer, nn.modules.conv._ConvNd) or layer.transposed):
         met = type(layer).__name__
         raise zoo.NotApplicableError(f"in_chans needs a convolution at {zoo.format_place(found)}, where a {met} stands")
-    if getattr(layer, "groups", 1) != 1 or not isinstance(layer._parameters.get("weight"), nn.Parameter):
-        why = "works in groups" if getattr(layer, "groups", 1) != 1 else "computes its weight"
+    grouped = getattr(layer, "groups", 1) != 1
+    if grouped or "weight" not in dict(layer.named_parameters(recurse=False)):
+        what = f"{zoo.format_place(found)}, a {type(layer).__name__} that"
         raise zoo.NotApplicableError(
-            f"in_chans can't adapt {zoo.format_place(found)}, a {type(layer).__name__} that {why}"
+            f"in_chans can't adapt {what} {'works in groups' if grouped else 'computes its weight'}"
         )
     return found, layer
 
@@ -144,30 +115,3 @@ def _image_channels(model: nn.Module, layer: Any) -> int:
     takes = getattr(layer, "in_features", getattr(layer, "in_channels", 0))
     sizes = [getattr(model, "in_chans", None), (cfg.get("input_size") or (None,))[0], takes]
     return next(size for size in sizes if isinstance(size, int) and size > 0 and takes % size == 0)
-
-
-def _rechannel(layer: Any, had: int, n: int, fold: int, init: str) -> None:
-    import math
-
-    import torch
-    from torch import nn
-
-    old = layer.weight
-    with torch.no_grad():
-        new = _adapted(old.detach(), had, n, fold)
-        if init == "random" or new.ndim == 2:  # which of a patch's numbers are of one channel can't be told
-            nn.init.kaiming_uniform_(new, a=math.sqrt(5))  # what such a layer does when it's made
-    layer.weight = nn.Parameter(new, requires_grad=old.requires_grad)
-    if isinstance(getattr(layer, "scale", None), float):  # a scaled convolution of timm's divides by its inputs' root
-        layer.scale *= math.sqrt(old[0].numel() / new[0].numel())
-
-
-def _adapted(weight: Tensor, had: int, n: int, fold: int) -> Tensor:
-    """Weights (out, fold × had, …) for n channels instead of `had`."""
-    wide = weight.float().reshape(len(weight), fold, had, *weight.shape[2:])
-    if n == 1:
-        wide = wide.sum(dim=2, keepdim=True)
-    else:
-        times = -(-n // had)
-        wide = wide.repeat(1, 1, times, *[1] * (weight.ndim - 2))[:, :, :n] * (had / float(n))
-    return wide.flatten(1, 2).to(weight.dtype)

@@ -43,8 +43,6 @@ def _behind(model: nn.Module, name: str, part: zoo.Layer) -> None:
     """A new part of the root that runs behind the others, once."""
     from torch import nn
 
-    from ._tail import Tail
-
     runs = next(cls for cls in type(model).__mro__ if "forward" in vars(cls) and not issubclass(cls, zoo.Mixin))
     if not zoo.walks(model):
         zoo.add(model, "", name, part.build())
@@ -52,12 +50,22 @@ def _behind(model: nn.Module, name: str, part: zoo.Layer) -> None:
     elif runs is nn.Sequential:
         zoo.add(model, "", name, part.build())
     else:
-        last = next(reversed(model._modules), "")
+        last = next((child for child, _ in reversed(list(model.named_children()))), "")
         site = f'"{last}"' if last.isdecimal() else last or "site"
         raise zoo.NotApplicableError(
             f"this {type(model).__name__} goes over all that is in it, and would take a new part for one of those; "
             f"name a place inside, as in append({site}, {part})"
         )
+
+
+class Tail(zoo.Mixin):
+    """Runs the modules named in `zoo_tail` on the output, one after the other."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().forward(*args, **kwargs)  # type: ignore[misc]
+        for name in self.zoo_tail:  # type: ignore[attr-defined]
+            output = getattr(self, name)(output)
+        return output
 
 
 @zoo.modifier(examples=["prepend(head, Dropout(0.1))"])
@@ -69,13 +77,11 @@ def prepend(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer) -> nn.Module
 def _put(model: nn.Module, site: zoo.Where, layer: zoo.Layer, first: bool) -> nn.Module:
     from torch import nn
 
+    put = zoo.insert_before if first else zoo.insert_after
     for path, module in zoo.select(model, site).items():
         if type(module) is nn.Sequential:
-            taken = module._modules
-            key = next(k for k in map(str, range(len(taken), 2 * len(taken) + 1)) if k not in taken)
-            zoo.add(model, path, key, layer.build(), first)
+            zoo.add(model, path, None, layer.build(), first)
         else:
-            put = zoo.insert_before if first else zoo.insert_after
             model = put(model, path, layer.build())
     return model
 
@@ -96,23 +102,10 @@ def replace(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer, keep_weights
     """
     pairs = []
     for path, old in zoo.select(model, site, outermost=True).items():
-        new = layer.build()
+        pairs.append((old, new := layer.build()))
         model = zoo.replace(model, path, new, keep_weights=keep_weights)
-        pairs.append((old, new))
-    _tie_again(pairs)
+    zoo.tie_again(pairs)
     return model
-
-
-def _tie_again(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
-    """A parameter that several of the old ones shared, and that is replaced in all of them, is one in the new ones."""
-    first: dict[tuple[int, str], nn.Parameter] = {}
-    for old, new in pairs:
-        fresh = dict(new.named_parameters())
-        for name, parameter in old.named_parameters():
-            one = first.setdefault((id(parameter), name), fresh[name]) if name in fresh else None
-            if one is not None and one is not fresh[name] and one.shape == fresh[name].shape:
-                holder, _, own = name.rpartition(".")
-                setattr(new.get_submodule(holder), own, one)
 
 
 # What can soundly be changed on a module that stays, and what it has to be.

@@ -154,11 +154,26 @@ def test_features_of_says_what_a_layer_says() -> None:
     assert zoo.features_of(nn.Bilinear(2, 3, 4)) == (None, 4)
 
 
-def test_the_example_for_authors_runs_and_prints_what_is_shown() -> None:
+@pytest.mark.parametrize("title", ["Layers of other widths", "Weights drawn anew, and edits that aren't yours"])
+def test_the_example_for_authors_runs_and_prints_what_is_shown(title: str) -> None:
     page = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
-    section = page.partition("### Layers of other widths\n")[2].partition("\n## ")[0].partition("\n### ")[0]
+    section = page.partition(f"### {title}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
     code, shown = (block for _, block in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(code, {})
     assert printed.getvalue() == shown
+
+
+def test_what_was_shared_is_shared_again_where_it_can_be() -> None:
+    a, b, alone = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+    b.weight = a.weight
+    pairs = [(layer, zoo.make_like(layer, 5)) for layer in (a, alone, b)]
+    zoo.tie_again(pairs)
+    new_a, new_alone, new_b = (new for _, new in pairs)
+    assert new_a.weight is new_b.weight
+    assert new_a.weight is not new_alone.weight
+    assert new_a.bias is not new_b.bias
+    other = [(a, zoo.make_like(a, 5)), (b, zoo.make_like(b, 6))]
+    zoo.tie_again(other)
+    assert other[0][1].weight is not other[1][1].weight

@@ -13,9 +13,10 @@ from torch import nn
 from ..messages.errors import NotApplicableError, ShapeError
 from ..surgery.mixins import parts_of
 from ..surgery.placement import match
+from ..surgery.walk import split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 # The options of torch's constructors that are widths. One of `_BOTH` is what a layer takes and gives.
 _IN = ("in_features", "in_channels", "num_embeddings")
@@ -153,3 +154,29 @@ def _class_of(layer: nn.Module) -> type[nn.Module]:
         if base is cls:
             return base  # type: ignore[no-any-return]
         cls = base
+
+
+def tie_again(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> None:
+    """Make one parameter of those that come in the place of one: layers that shared a weight go on sharing theirs.
+
+    Args:
+        pairs: Each layer that was replaced, with the one that stands there now. A parameter is tied where both have it
+            under one name, and the new ones in one shape.
+
+    Example:
+        >>> import zoo
+        >>> from torch import nn
+        >>> a, b = nn.Linear(3, 4), nn.Linear(3, 4)
+        >>> b.weight = a.weight
+        >>> zoo.tie_again([(a, new_a := zoo.make_like(a, 5)), (b, new_b := zoo.make_like(b, 5))])
+        >>> new_b.weight is new_a.weight, new_b.bias is new_a.bias
+        (True, False)
+    """
+    first: dict[tuple[int, str], nn.Parameter] = {}
+    for old, new in pairs:
+        fresh = dict(new.named_parameters())
+        for name, parameter in old.named_parameters():
+            one = first.setdefault((id(parameter), name), fresh[name]) if name in fresh else None
+            if one is not None and one is not fresh[name] and one.shape == fresh[name].shape:
+                holder, own = split(name)
+                setattr(new.get_submodule(holder), own, one)

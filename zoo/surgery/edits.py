@@ -16,7 +16,7 @@ from .changes import What
 from .guards import refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
 from .mixins import Mixin, add_mixin, drop_mixin, parts_of
 from .placement import at, check_layer, copy_weights, fitting_weights, hand_over_hooks, match, slow_path, walks
-from .walk import child_slots, holders_of, join, move_to_front, parent_path
+from .walk import child_slots, free_number, holders_of, join, move_to_front, parent_path
 
 
 def replace(model: nn.Module, path: str, layer: nn.Module, *, keep_weights: bool = False) -> nn.Module:
@@ -137,17 +137,11 @@ def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: b
     if mixin not in parts_of(type(module))[1]:
         add_mixin(module, mixin)
         module.add_module(name, nn.Sequential().train(module.training))
-    _into(getattr(module, name), layer, first)
-    return model
-
-
-def _into(sequence: nn.Sequential, layer: nn.Module, first: bool) -> None:
-    """Make a layer the first or last element of a Sequential under a key of its own; every other key stays."""
-    children = child_slots(sequence)
-    key = next(key for key in map(str, range(len(children), 2 * len(children) + 1)) if key not in children)
-    sequence.add_module(key, layer)
+    sequence = getattr(module, name)
+    sequence.add_module(number := free_number(sequence), layer)
     if first:
-        move_to_front(sequence, key)
+        move_to_front(sequence, number)
+    return model
 
 
 def _innermost(model: nn.Module, module: nn.Module, path: str, first: bool) -> tuple[nn.Module, str]:
@@ -177,11 +171,16 @@ def _no_fast_path(model: nn.Module, path: str) -> None:
             parent.register_forward_pre_hook(slow_path)
 
 
-def add(model: nn.Module, path: str, name: str, layer: nn.Module, first: bool = False) -> nn.Module:
-    """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one."""
+def add(model: nn.Module, path: str, name: str | None, layer: nn.Module, first: bool = False) -> nn.Module:
+    """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one.
+
+    name: None for the next free number, as the elements of a Sequential have them.
+    """
     check_layer(layer)
-    refuse_name(name)
+    if name is not None:
+        refuse_name(name)
     parent = at(model, path)
+    name = free_number(parent) if name is None else name
     refuse_cycle(layer, parent, path)
     if hasattr(parent, name):
         place = f" at '{path}'" if path else ""

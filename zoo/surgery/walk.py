@@ -134,6 +134,14 @@ def non_persistent(module: nn.Module) -> set[str]:
     return module._non_persistent_buffers_set
 
 
+def free_number(module: nn.Module) -> str:
+    """The name that a further element of a Sequential gets: the first number, from their count on, that is free."""
+    number = len(module._modules)
+    while str(number) in module._modules:
+        number += 1
+    return str(number)
+
+
 def move_to_front(module: nn.Module, name: str) -> None:
     """Make a child the first of its module; the others keep their order, and all keep their names."""
     children = module._modules
