@@ -33,15 +33,11 @@ if TYPE_CHECKING:
     from .messages.errors import ZooError as ZooError
     from .messages.text import format_place as format_place
     from .messages.text import suggest as suggest
-<<<<<<< HEAD
     from .plan.layers import Layer as Layer
     from .plan.layers import Template as Template
-=======
-    from .optim import param_groups as param_groups
     from .primitives.adapt import adapt_inputs as adapt_inputs
     from .primitives.adapt import restate as restate
     from .primitives.adopt import adopt as adopt
->>>>>>> e9e22ef (Drawing weights, adapting inputs and adopting a model's own edit are primitives; the modifiers that built them are short)
     from .primitives.choice import Choice as Choice
     from .primitives.choice import Switch as Switch
     from .primitives.choice import call_with as call_with
