@@ -27,6 +27,13 @@ def _same_seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def _fresh_dynamo() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
 class World:
     """Distributions made up in a directory that stands on `sys.path`."""
 

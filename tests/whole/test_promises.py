@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -212,13 +211,6 @@ def test_heads_rename_nothing(arch: str, mod: str) -> None:
 
 
 # Compile and export
-
-
-@pytest.fixture
-def _fresh_dynamo() -> Iterator[None]:
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize(("arch", "mod"), COMPILED)
