@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from .surgery.changes import Changes as Changes
     from .surgery.edits import add as add
     from .surgery.edits import become as become
+    from .surgery.edits import fill as fill
     from .surgery.edits import insert_after as insert_after
     from .surgery.edits import insert_before as insert_before
     from .surgery.edits import remove as remove
@@ -92,6 +93,9 @@ if TYPE_CHECKING:
     from .surgery.provenance import sites_of as sites_of
     from .surgery.provenance import width_of as width_of
     from .surgery.select import select as select
+    from .trace.channels import Channels as Channels
+    from .trace.channels import channels_at as channels_at
+    from .trace.channels import is_called as is_called
     from .trace.trace import functions_of as functions_of
 
 # Pickles of earlier versions name modules by where they stood then, such as `zoo.info`.
@@ -112,10 +116,11 @@ _HOMES = {
     "primitives.choice": "Choice Switch call_with choose",
     "primitives.heads": "Heads call_heads heads_of",
     "surgery.guards": "check_names",
-    "surgery.edits": "add become insert_after insert_before remove replace unbecome",
+    "surgery.edits": "add become fill insert_after insert_before remove replace unbecome",
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",
     "messages.text": "format_place suggest",
+    "trace.channels": "Channels channels_at is_called",
     "trace.trace": "functions_of",
     "spec.braces": "expand",
     "factory.factory": "create modify spec_of",

@@ -105,7 +105,8 @@ def _compare_modules(path: str, a: nn.Module, b: nn.Module) -> Iterator[Differen
         return
     if walks(a) and (orders := compare_order(child_slots(a), child_slots(b))):
         yield Difference(path, "order", *orders)
-    for key, before, after in compare_options(_plain_options(a), _plain_options(b), same_class):
+    children = {**child_slots(a), **child_slots(b)}
+    for key, before, after in compare_options(_plain_options(a), _plain_options(b), same_class, children):
         yield Difference(path, key, before, after)
     yield from _compare_handiwork(path, a, b)
     olds, news = tensors_of(a), tensors_of(b)

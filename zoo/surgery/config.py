@@ -6,7 +6,7 @@ that `zoo.save` makes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from torch import nn
@@ -52,13 +52,16 @@ def same(a: Any, b: Any, above: tuple[tuple[int, int], ...] = ()) -> bool:
     return bool(a == b) if isinstance(a, (set, frozenset)) else False
 
 
-def compare_options(was: Mapping[str, Any], now: Mapping[str, Any], same_class: bool) -> Iterator[tuple[str, str, str]]:
+def compare_options(
+    was: Mapping[str, Any], now: Mapping[str, Any], same_class: bool, children: Container[str] = ()
+) -> Iterator[tuple[str, str, str]]:
     """The options that differ, each with both values as text.
 
-    What a mixin keeps (`zoo_…`) is left out where the classes differ: those say it already.
+    What a mixin keeps (`zoo_…`) is left out where the classes differ: those say it already. So is the name of one of
+    the children, since a slot that one side has filled shows as what came into it.
     """
     for key in dict.fromkeys([*was, *now]):
-        if key.startswith("zoo_") and not same_class:
+        if key in children or (key.startswith("zoo_") and not same_class):
             continue
         if key not in was or key not in now or not same(was[key], now[key]):
             before, after = (put_in_a_line(repr(side[key])) if key in side else "unset" for side in (was, now))

@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from ..messages.errors import NotApplicableError, OptionError, ShapeError
-from ..messages.text import format_place
+from ..messages.errors import NoEffectError, NotApplicableError, OptionError, ShapeError
+from ..messages.text import format_place, list_names
 from .changes import What
 from .guards import refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
 from .mixins import Mixin, add_mixin, drop_mixin, parts_of
 from .placement import at, check_layer, copy_weights, fitting_weights, hand_over_hooks, match, slow_path, walks
-from .walk import child_slots, free_number, holders_of, join, move_to_front, parent_path
+from .walk import child_slots, free_number, holders_of, join, move_to_front, parent_path, split
 
 
 def replace(model: nn.Module, path: str, layer: nn.Module, *, keep_weights: bool = False) -> nn.Module:
@@ -184,12 +184,54 @@ def add(model: nn.Module, path: str, name: str | None, layer: nn.Module, first: 
     refuse_cycle(layer, parent, path)
     if hasattr(parent, name):
         place = f" at '{path}'" if path else ""
-        raise OptionError(f"the {type(parent).__name__}{place} has a '{name}' already")
+        empty = "; zoo.fill puts a layer into a slot that is empty" if getattr(parent, name) is None else ""
+        raise OptionError(f"the {type(parent).__name__}{place} has a '{name}' already{empty}")
     match(model, path, layer)
     parent.add_module(name, layer)
     if first:
         move_to_front(parent, name)
     return model
+
+
+def fill(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
+    """Put a layer into a slot that a module has and that is empty, as timm's blocks have `se` and `drop_path`.
+
+    Such a slot is an attribute that is None, which the module's forward looks at; what comes there is called by it. The
+    layer takes on mode, device and dtype of the module.
+
+    Args:
+        model: the model, which is edited in place.
+        path: the slot, as in `layer1.0.se`; in every place where the module that has it stands.
+        layer: what comes there.
+
+    Returns:
+        The model.
+
+    Raises:
+        NoEffectError: the module has no such slot.
+        OptionError: something stands there (`zoo.replace` is for that), or this is no layer.
+    """
+    check_layer(layer)
+    holder, name = split(path)
+    parent = at(model, holder)
+    empty = _empty_slots(parent)
+    if name not in empty:
+        if there := child_slots(parent).get(name):
+            met = format_place(path, type(there).__name__)
+            raise OptionError(f"{met} is no empty slot; zoo.replace puts another layer there")
+        place, some = format_place(holder, type(parent).__name__), list_names(empty, 8) or "none"
+        raise NoEffectError(f"{place} has no empty slot '{name}'; its empty slots: {some}")
+    refuse_cycle(layer, parent, path)
+    _no_fast_path(model, path)
+    match(model, holder, layer)
+    setattr(parent, name, layer)
+    return model
+
+
+def _empty_slots(module: nn.Module) -> list[str]:
+    """The names under which a module could hold another one and holds None, registered or not."""
+    own = [name for name, value in vars(module).items() if value is None and not name.startswith("_")]
+    return [*own, *(name for name, child in child_slots(module).items() if child is None)]
 
 
 def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:

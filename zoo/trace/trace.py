@@ -18,9 +18,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from ..surgery.changes import Change, What
 from ..surgery.walk import CHILDREN, places, split
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Notes:
     """What a forward does at each path.
 
     reads: the attributes that are read there. functions: the torch functions that the code there calls by itself.
-    classes: what stands there.
+    classes: what stands there. shapes: of the first call there, that of the first tensor that it took, and of the first
+    that it gave; None for no tensor.
     """
 
     reads: Mapping[str, frozenset[str]]
     functions: Mapping[str, frozenset[str]]
     classes: Mapping[str, type]
+    shapes: Mapping[str, tuple[Shape | None, Shape | None]]
 
 
 class Trace:
@@ -55,12 +60,13 @@ def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes 
     """Run one forward and note what it touches; None if it can't be run."""
     reads: dict[int, set[str]] = {id(module): set() for module in model.modules()}
     functions: dict[int, set[str]] = {key: set() for key in reads}
+    shapes: dict[int, tuple[Shape | None, Shape | None]] = {}
     classes = {module: type(module) for module in model.modules()}
     modes = {module: module.training for module in model.modules()}
     nn.Module.train(model, training)
     try:
         for module, cls in classes.items():
-            module.__class__ = _make_noting(cls, reads)
+            module.__class__ = _make_noting(cls, reads, shapes)
         with _Functions(functions), torch.no_grad():
             model(*arguments)
     except Exception:  # whatever an arch raises here only means that nothing is known about what is live
@@ -70,17 +76,32 @@ def note(model: nn.Module, arguments: tuple[Any, ...], training: bool) -> Notes 
             module.__class__ = cls
         for module, mode in modes.items():
             module.training = mode
-    noted = [{path: frozenset(notes[id(m)]) for path, m in places(model)} for notes in (reads, functions)]
-    return Notes(noted[0], noted[1], {path: type(module) for path, module in places(model)})
+    everything = list(places(model))
+    noted = [{path: frozenset(notes[id(m)]) for path, m in everything} for notes in (reads, functions)]
+    called = {path: shapes[id(m)] for path, m in everything if id(m) in shapes}
+    return Notes(noted[0], noted[1], {path: type(module) for path, module in everything}, called)
 
 
-def _make_noting(cls: type, reads: dict[int, set[str]]) -> type:
+def _make_noting(cls: type, reads: dict[int, set[str]], shapes: dict[int, tuple[Shape | None, Shape | None]]) -> type:
     def __getattribute__(self: Any, name: str) -> Any:
         if (noted := reads.get(id(self))) is not None:
             noted.add(name)
         return cls.__getattribute__(self, name)  # type: ignore[call-arg]
 
-    return type(cls)(cls.__name__, (cls,), {"__getattribute__": __getattribute__, "__module__": cls.__module__})
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        took = _shape((args, kwargs))
+        output = cls.__call__(self, *args, **kwargs)
+        shapes.setdefault(id(self), (took, _shape(output)))
+        return output
+
+    body = {"__getattribute__": __getattribute__, "__call__": __call__, "__module__": cls.__module__}
+    return type(cls)(cls.__name__, (cls,), body)
+
+
+def _shape(values: Any) -> Shape | None:
+    """The shape of the first tensor in there; asked for past the modes, since it's no function of the model's."""
+    with torch._C.DisableTorchFunction():
+        return next((tuple(v.shape) for v in pytree.tree_leaves(values) if isinstance(v, torch.Tensor)), None)
 
 
 class _Functions(TorchFunctionMode):
@@ -113,13 +134,18 @@ def call_with_trace(trace: Trace | None, call: Callable[[], Any]) -> Any:
         _current.reset(token)
 
 
+def current_trace() -> Trace | None:
+    """The trace of the arch that a modifier is at work on, where there is one."""
+    return _current.get()
+
+
 def functions_of(model: nn.Module) -> Mapping[str, frozenset[str]]:
     """For a modifier at work: the torch functions that the code of each module calls by itself, by path.
 
     Empty where that isn't known: for a model that the zoo has no arch for. What was put in the place of another module
     isn't in it.
     """
-    trace = _current.get()
+    trace = current_trace()
     if trace is None:
         return {}
     classes, functions = trace.notes.classes, trace.notes.functions
@@ -162,7 +188,10 @@ def _is_path_live(path: str, what: str, reads: Mapping[str, frozenset[str]]) -> 
     kind = What(what)
     if path not in reads:
         # A parameter or buffer of a module that was there.
-        return name in reads[holder] if holder in reads and kind.is_of_tensors else None
+        if holder not in reads or kind is What.ADDED:
+            # A part that came: into a slot that the forward looks at, or for someone else to call.
+            return True if name in reads.get(holder, ()) else None
+        return name in reads[holder] if kind.is_of_tensors else None
     noted = reads[path]
     if kind is What.ORDER:
         return "forward" in noted or CHILDREN in noted  # a ModuleList is gone over, and never called

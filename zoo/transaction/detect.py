@@ -148,7 +148,8 @@ def _on_module(path: str, old: ModuleState, new: ModuleState, part: str, count: 
     """What changed on one module."""
     yield from _class_change(path, old, new, part)
     yield from _order_change(path, old, new, part)
-    for key, was, now in compare_options(old.config(), new.config(), old.cls is new.cls):
+    children = {**old.containers[CHILDREN], **new.containers[CHILDREN]}
+    for key, was, now in compare_options(old.config(), new.config(), old.cls is new.cls, children):
         yield Change(part, path, key, was, now)
     for name in dict.fromkeys([*old.tensors, *new.tensors]):
         yield from _tensor_change(path, name, old.tensors.get(name), new.tensors.get(name), part, count)
