@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from .primitives.adapt import adapt_inputs as adapt_inputs
     from .primitives.adapt import restate as restate
     from .primitives.adopt import adopt as adopt
+    from .primitives.channels import Channels as Channels
+    from .primitives.channels import channels_at as channels_at
+    from .primitives.channels import is_called as is_called
     from .primitives.choice import Choice as Choice
     from .primitives.choice import Switch as Switch
     from .primitives.choice import call_with as call_with
@@ -93,9 +96,6 @@ if TYPE_CHECKING:
     from .surgery.provenance import sites_of as sites_of
     from .surgery.provenance import width_of as width_of
     from .surgery.select import select as select
-    from .trace.channels import Channels as Channels
-    from .trace.channels import channels_at as channels_at
-    from .trace.channels import is_called as is_called
     from .trace.trace import functions_of as functions_of
 
 # Pickles of earlier versions name modules by where they stood then, such as `zoo.info`.
@@ -120,7 +120,7 @@ _HOMES = {
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",
     "messages.text": "format_place suggest",
-    "trace.channels": "Channels channels_at is_called",
+    "primitives.channels": "Channels channels_at is_called",
     "trace.trace": "functions_of",
     "spec.braces": "expand",
     "factory.factory": "create modify spec_of",

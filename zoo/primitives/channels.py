@@ -10,7 +10,7 @@ from torch import nn
 from ..primitives.resize import features_of
 from ..surgery.placement import at
 from ..surgery.walk import children_of, parameter_slots, split
-from .trace import Shape, Trace, current_trace
+from ..trace.trace import Shape, Trace, current_trace
 
 
 @dataclass(frozen=True)
