@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -102,6 +103,38 @@ def test_commands_print_what_is_shown(doc: str, command: str, output: str) -> No
     # A line of three dots stands for any lines.
     pattern = "(?:.*\n)*".join(re.escape(part) for part in re.split(r"^\.\.\.\n", output, flags=re.MULTILINE))
     assert re.fullmatch(pattern, result.output), result.output
+
+
+def test_the_plugins_of_the_page_for_authors_print_what_is_shown(tmp_path: Path) -> None:
+    """Each file of the page is a plugin of its own, installed beside the others."""
+    found = blocks("plugins/README.md")
+    for block in found:
+        if block.file:
+            (tmp_path / block.file).write_text(block.code)
+        if block.file and "@zoo.hookimpl" in block.code:
+            module = block.file.removesuffix(".py")
+            info = tmp_path / f"{module}-0.1.0.dist-info"
+            info.mkdir()
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 0.1.0\n")
+            (info / "entry_points.txt").write_text(f"[zoo]\nmain = {module}\n")
+    shown = [
+        (b.line, b.code, expected(found, at)) for at, b in enumerate(found) if b.language == "python" and not b.file
+    ]
+    code = f"""
+import contextlib, io, json, zoo
+namespace, printed = {{"__name__": "page", "zoo": zoo}}, []
+for line, code, _ in {shown!r}:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile("\\n" * line + code, "plugins/README.md", "exec"), namespace)
+    printed.append(out.getvalue())
+print(json.dumps(printed))
+"""
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for (line, _, wanted), printed in zip(shown, json.loads(done.stdout), strict=True):
+        assert printed == (wanted or ""), f"plugins/README.md, line {line}"
 
 
 def test_the_plugin_of_the_readme_installs_and_works(tmp_path: Path) -> None:
