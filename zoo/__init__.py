@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import testing as testing
-    from .checkpoint.checkpoint import load as load
-    from .checkpoint.checkpoint import read_manifest as read_manifest
-    from .checkpoint.checkpoint import save as save
+    from .checkpoint.load import load as load
+    from .checkpoint.load import read_manifest as read_manifest
+    from .checkpoint.save import save as save
     from .factory.factory import create as create
     from .factory.factory import modify as modify
     from .factory.factory import spec_of as spec_of
@@ -108,7 +108,8 @@ _HOMES = {
     "registry.declare": "Arch Family Modifier Where arch family modifier",
     "files.match": "Report",
     "files.weights": "carry",
-    "checkpoint.checkpoint": "load read_manifest save",
+    "checkpoint.load": "load read_manifest",
+    "checkpoint.save": "save",
     "report.diff": "diff verify",
     "primitives.adapt": "adapt_inputs restate",
     "primitives.adopt": "adopt",

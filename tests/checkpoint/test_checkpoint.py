@@ -801,7 +801,7 @@ class ReLU(nn.ReLU):
         (
             "convnet",
             lambda m: setattr(m.blocks[0], "act", ReLU()),
-            "  blocks.0.act: torch.nn.modules.activation.ReLU by the spec, test_files.ReLU in the model\n",
+            f"  blocks.0.act: torch.nn.modules.activation.ReLU by the spec, {__name__}.ReLU in the model\n",
         ),
         ("convnet", lambda m: setattr(m, "loss", nn.MSELoss()), "  loss: nothing by the spec, MSELoss in the model\n"),
         ("convnet", lambda m: delattr(m.blocks[1], "act"), "  blocks.1.act: ReLU by the spec, nothing in the model\n"),
@@ -857,7 +857,7 @@ def test_only_a_model_that_someone_else_edited_is_built_again_to_be_saved(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = zoo.modify(zoo.create("convnet+act(silu)"), "dropout(0.2)+append(head, PReLU(10))")
-    monkeypatch.setattr("zoo.checkpoint.checkpoint.rebuild", None)
+    monkeypatch.setattr("zoo.checkpoint.load.rebuild", None)
     zoo.save(model, path)
 
 

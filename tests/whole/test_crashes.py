@@ -23,7 +23,7 @@ SPEC = "mlp(in_features=256, hidden=[512], num_classes=10)"
 
 # Each test's code runs in children of one process that has torch loaded, since loading it takes seconds.
 SERVER = f"""
-import json, os, sys, time, traceback, torch, zoo, zoo.checkpoint.checkpoint
+import json, os, sys, time, traceback, torch, zoo, zoo.checkpoint.save
 torch.set_num_threads(1)
 model = zoo.create({SPEC!r})
 zoo.spec_of(model)

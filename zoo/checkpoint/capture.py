@@ -23,49 +23,57 @@ from ..registry.lookup import find_base, find_modifier
 from ..registry.owners import Owned
 from ..registry.plugins import OWN, Plugin, normalise
 from ..registry.registry import Registry
+from ..surgery.config import dtype_name
 from ..surgery.mixins import parts_of
 from ..surgery.provenance import Info, info_of
 from ..surgery.walk import join, persistent, places, tensors_of
 
-Slot = tuple[nn.Module, str]
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the number of dimensions
 
 
-def slots(model: nn.Module) -> Iterator[tuple[str, Slot, Tensor]]:
-    """Every parameter and persistent buffer by every name, with the module that holds it under which name."""
+def saved_places(model: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
+    """Every parameter and persistent buffer by every name, with the module that holds it."""
     for path, module in places(model):
         for name, tensor in tensors_of(module).items():
             if persistent(module, name):
-                yield join(path, name), (module, name), tensor
+                yield join(path, name), module, tensor
 
 
-def portrait(model: nn.Module, registry: Registry) -> tuple[Manifest, dict[str, Tensor]]:
+def saved_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and persistent buffer by every name."""
+    return {name: tensor for name, _, tensor in saved_places(model)}
+
+
+def capture(model: nn.Module, registry: Registry) -> tuple[Manifest, dict[str, Tensor]]:
     """The manifest of a model and its tensors by name; CheckpointError for what can't be built or read again."""
-    info = _checked(model)
+    info = _require_spec(model)
     found = find_base(info.spec.arch, registry)
     plan = plan_of(info.spec, registry)
-    tensors, tied, shared = _tensors(model)
-    floating = {name: _name(t) for name, t in _all_tensors(model) if t.is_floating_point() or t.is_complex()}
+    tensors, tied, shared = _capture_tensors(model)
+    # Those outside the state dict too: they have a dtype to come back to.
+    everything = [*model.named_parameters(), *model.named_buffers()]
+    floating = {name: dtype_name(t.dtype) for name, t in everything if t.is_floating_point() or t.is_complex()}
     dtype = next((name for name, _ in Counter(floating.values()).most_common(1)), None)
     manifest = Manifest(
         spec=info.spec,
-        parts=_parts(plan),
-        owners=_owners(found, plan, registry),
-        recipe=_recipe(found, info, model),
-        versions=_versions(model, found.plugin),
+        parts=_spell_parts(plan),
+        owners=_list_owners(found, plan, registry),
+        recipe=_take_recipe(found, info, model),
+        versions=_list_versions(model, found.plugin),
         changes=info.changes,
         training=model.training,
         modes={path: m.training for path, m in model.named_modules() if m.training is not model.training},
         frozen=tuple(name for name, p in model.named_parameters() if not p.requires_grad),
         dtype=dtype,
         dtypes={name: d for name, d in floating.items() if d != dtype},
-        channels_last=tuple(name for name, t in tensors.items() if _channels_last(t)),
+        channels_last=tuple(name for name, t in tensors.items() if _is_channels_last(t)),
         tied=tied,
         shared=shared,
     )
     return manifest, tensors
 
 
-def _checked(model: nn.Module) -> Info:
+def _require_spec(model: nn.Module) -> Info:
     """What the zoo knows of the model; CheckpointError where that isn't enough to build it again."""
     info = info_of(model)
     kind = parts_of(type(model))[0].__name__
@@ -87,14 +95,14 @@ def _checked(model: nn.Module) -> Info:
     return info
 
 
-def _tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], dict[str, str]]:
+def _capture_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], dict[str, str]]:
     """The tensors by their first name, and the second names of those that are one, and of those that share memory."""
     tensors: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
     shared: dict[str, str] = {}
     first: dict[int, str] = {}
     at: dict[tuple[Any, ...], str] = {}
-    for name, _, tensor in slots(model):
+    for name, tensor in saved_tensors(model).items():
         if id(tensor) in first:
             tied[name] = first[id(tensor)]
             continue
@@ -149,36 +157,25 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _all_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers, those outside the state dict too: they have a dtype to come back to."""
-    yield from model.named_parameters()
-    yield from model.named_buffers()
-
-
-def _name(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def _channels_last(tensor: Tensor) -> bool:
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    if tensor.ndim not in formats or tensor.is_contiguous():
+def _is_channels_last(tensor: Tensor) -> bool:
+    if tensor.ndim not in CHANNELS_LAST or tensor.is_contiguous():
         return False
-    return tensor.is_contiguous(memory_format=formats[tensor.ndim])
+    return tensor.is_contiguous(memory_format=CHANNELS_LAST[tensor.ndim])
 
 
-def _parts(plan: Plan) -> tuple[str, ...]:
+def _spell_parts(plan: Plan) -> tuple[str, ...]:
     """The arch and each modifier as a text with every option."""
     arch = spell_out(plan.spec.arch, plan.arch.build, plan.options, 0)
     steps = (spell_out(s.bound.call, s.modifier.apply, s.bound.values, 1) for s in plan.steps)
     return tuple(map(str, (arch, *steps)))
 
 
-def _owners(found: Owned[Any], plan: Plan, registry: Registry) -> tuple[Owner, ...]:
+def _list_owners(found: Owned[Any], plan: Plan, registry: Registry) -> tuple[Owner, ...]:
     claims: list[Owned[Any]] = [found, *(find_modifier(call.name, registry) for call in plan.spec.parts)]
     return tuple(Owner(c.owner, c.plugin.distribution, c.plugin.version) for c in claims)
 
 
-def _recipe(found: Owned[Any], info: Info, model: nn.Module) -> str | None:
+def _take_recipe(found: Owned[Any], info: Info, model: nn.Module) -> str | None:
     """How an arch is built whose name points outside of the file."""
     arch, call = found.value, info.spec.arch
     if call.source is None:
@@ -191,7 +188,7 @@ def _recipe(found: Owned[Any], info: Info, model: nn.Module) -> str | None:
     return arch.recipe(model) if info.recipe is None else info.recipe
 
 
-def _versions(model: nn.Module, plugin: Plugin) -> dict[str, str]:
+def _list_versions(model: nn.Module, plugin: Plugin) -> dict[str, str]:
     """Of the zoo, of torch, and of the library that the model's class comes from: by distribution, as owners are."""
     top = parts_of(type(model))[0].__module__.partition(".")[0]
     top = plugin.distribution if top == plugin.module.partition(".")[0] else normalise(top)

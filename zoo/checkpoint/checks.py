@@ -15,13 +15,13 @@ from ..messages.text import count, escape, list_lines, quote
 from ..surgery.config import tell_apart, tensor_text
 from ..surgery.mixins import class_name, parts_of
 from ..surgery.walk import places
-from .capture import slots
-from .restore import CHANNELS_LAST, FLOATS
+from .capture import CHANNELS_LAST, saved_tensors
+from .restore import FLOATS
 
 
 def check_fits(model: nn.Module, found: Mapping[str, Any], spec: str, where: str = "file") -> None:
     """Raise CheckpointError, with the first differences, unless what was found is exactly what the model needs."""
-    wanted = {name: tensor for name, _, tensor in slots(model)}
+    wanted = saved_tensors(model)
     _refuse(
         f"the weights aren't those of '{spec}'",
         [

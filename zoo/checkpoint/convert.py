@@ -16,7 +16,7 @@ from ..files.header import path_of
 from ..messages.errors import CheckpointError
 from ..messages.text import quote
 from ..registry.registry import Registry
-from .checkpoint import save
+from .save import save
 
 # Under which keys training scripts put a state dict, averaged weights first as timm has it, and what wrappers put in
 # front of every name in one.
@@ -42,7 +42,7 @@ def convert(
     name, taken = path_of(source), ""
     weights: Any = name
     if not _is_safetensors(name):
-        weights, taken = state_dict_in(name)
+        weights, taken = find_state_dict(name)
     try:
         model = create(spec, weights=weights, map=map, registry=registry)
     except CheckpointError as error:
@@ -64,12 +64,12 @@ def _is_safetensors(name: str) -> bool:
         raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
 
 
-def state_dict_in(name: str) -> tuple[dict[str, Tensor], str]:
+def find_state_dict(name: str) -> tuple[dict[str, Tensor], str]:
     """The state dict in a file of torch.save, without what wrappers put in front of its names.
 
     And which one it is, where there are several.
     """
-    content, taken = _loaded(name), ""
+    content, taken = _read(name), ""
     while isinstance(content, Mapping) and (inside := [k for k in _INSIDE if isinstance(content.get(k), Mapping)]):
         content, taken = content[inside[0]], inside[0] if len(inside) > 1 else taken
     if not isinstance(content, Mapping) or not content:
@@ -82,7 +82,7 @@ def state_dict_in(name: str) -> tuple[dict[str, Tensor], str]:
     return dict(content), taken
 
 
-def _loaded(name: str) -> Any:
+def _read(name: str) -> Any:
     """What torch.save wrote, as far as that is tensors and plain values; timm's checkpoints hold a Namespace too."""
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):

@@ -63,12 +63,12 @@ def unpack(value: Any, find: Callable[[str], Tensor], depth: int = 0) -> Any:
         return _DTYPES[inside]
     if kind == "tuple" and isinstance(inside, list):
         return tuple(unpack(item, find, depth + 1) for item in inside)
-    if kind in ("dict", "counter") and isinstance(inside, list) and all(map(_pair, inside)):
+    if kind in ("dict", "counter") and isinstance(inside, list) and all(map(_is_pair, inside)):
         found = {unpack(k, find, depth + 1): unpack(v, find, depth + 1) for k, v in inside}
         return Counter(found) if kind == "counter" else found
     raise CheckpointError(f"the training state holds {str(value)[:80]!r}, which means nothing here")
 
 
-def _pair(value: Any) -> bool:
+def _is_pair(value: Any) -> bool:
     """Whether this is a key that a dict can have, and a value."""
     return isinstance(value, list) and len(value) == 2 and not isinstance(value[0], (list, Mapping))

@@ -156,3 +156,8 @@ def rebuild(plan: Plan, registry: Registry, device: str, log: Iterable[Change] |
 def _key(log: Iterable[Change]) -> list[tuple[str, str, str]]:
     """What was done and where; how it was before may have been someone's hand."""
     return [(change.path, change.what, change.after) for change in log]
+
+
+def rebuild_as_saved(manifest: Manifest, registry: Registry) -> nn.Module:
+    """The variant that a manifest describes, its parameters not filled."""
+    return rebuild(plan_for(manifest, registry, {}), registry, "cpu", manifest.changes)

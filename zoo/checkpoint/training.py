@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from .packing import pack, unpack
 CPU_RNG = f"{RESERVED}rng:cpu"
 
 
-def schedulers_in(scheduler: Any) -> list[Any]:
+def list_schedulers(scheduler: Any) -> list[Any]:
     """None, one or several, as a list."""
     several = [] if scheduler is None else list(scheduler) if isinstance(scheduler, (list, tuple)) else [scheduler]
     for one in several:
@@ -55,8 +55,8 @@ def training_state(
     state: dict[str, Any] = {"optimizers": [], "schedulers": []}
     for number, one in enumerate(as_list(optimizer)):
         _check_parameters(one, names)
-        state["optimizers"].append(_of_optimizer(one, names, f"optimizer.{number}", keeper))
-    for number, one in enumerate(schedulers_in(scheduler)):
+        state["optimizers"].append(_pack_optimizer(one, names, f"optimizer.{number}", keeper))
+    for number, one in enumerate(list_schedulers(scheduler)):
         packed = pack(one.state_dict(), keeper(f"scheduler.{number}"), f"the state of {type(one).__name__}")
         state["schedulers"].append({"class": type(one).__name__, "state": packed})
     tensors[CPU_RNG] = torch.get_rng_state()
@@ -65,7 +65,7 @@ def training_state(
     return state, tensors
 
 
-def _of_optimizer(
+def _pack_optimizer(
     optimizer: Optimizer, names: Mapping[int, str], prefix: str, keeper: Callable[[str], Keep]
 ) -> dict[str, Any]:
     """The state of one optimizer by parameter name, as JSON.
@@ -128,7 +128,7 @@ class Resumption:
         scheduler: Any,
     ) -> None:
         self.optimizers = as_list(optimizer)
-        self.schedulers = schedulers_in(scheduler)
+        self.schedulers = list_schedulers(scheduler)
         if state is None:
             raise CheckpointError("the file holds no training state; save(..., optimizer=, scheduler=) puts it there")
 
@@ -138,10 +138,10 @@ class Resumption:
 
         try:
             saved = (state["optimizers"], state["schedulers"])
-            _same_kinds("optimizer", self.optimizers, saved[0])
-            _same_kinds("scheduler", self.schedulers, saved[1])
+            _check_kinds("optimizer", self.optimizers, saved[0])
+            _check_kinds("scheduler", self.schedulers, saved[1])
             self.states = [
-                _for_optimizer(o, s, _names(model), find) for o, s in zip(self.optimizers, saved[0], strict=False)
+                _unpack_optimizer(o, s, _names(model), find) for o, s in zip(self.optimizers, saved[0], strict=False)
             ]
             self.scheduler_states = [unpack(s["state"], find) for s in saved[1][: len(self.schedulers)]]
         except ZooError:
@@ -149,11 +149,13 @@ class Resumption:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the training state isn't one that the zoo wrote: {error!r}") from None
         self.rng = find(CPU_RNG)
-        cards = range(torch.cuda.device_count() if _cuda_used() else 0)
-        self.cuda_rng = {i: found for i in cards if (found := _if_there(find, f"{RESERVED}rng:cuda:{i}")) is not None}
+        self.cuda_rng: dict[int, Tensor] = {}
+        for card in range(torch.cuda.device_count() if _cuda_used() else 0):
+            with suppress(KeyError):  # saved where there were fewer
+                self.cuda_rng[card] = find(f"{RESERVED}rng:cuda:{card}")
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
+    def apply(self) -> Iterator[None]:
         """Put it all where it belongs, and the random numbers where they were; take it back if the body raises."""
         before = [OptimizerSnapshot(one) for one in self.optimizers]
         schedules = [copy.deepcopy(one.state_dict()) for one in self.schedulers]
@@ -178,21 +180,14 @@ def _cuda_used() -> bool:
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
-def _if_there(find: Callable[[str], Tensor], name: str) -> Tensor | None:
-    try:
-        return find(name)
-    except KeyError:
-        return None
-
-
-def _same_kinds(what: str, given: list[Any], saved: list[Mapping[str, Any]]) -> None:
+def _check_kinds(what: str, given: list[Any], saved: list[Mapping[str, Any]]) -> None:
     wants, has = [type(one).__name__ for one in given], [str(one["class"]) for one in saved]
     if given and wants != has:
         holds = ", ".join(escape(name) for name in has) or f"no {what}"
         raise CheckpointError(f"{what}={', '.join(wants)}, and the file holds {holds}")
 
 
-def _for_optimizer(
+def _unpack_optimizer(
     optimizer: Optimizer, saved: Mapping[str, Any], names: Mapping[int, str], find: Callable[[str], Tensor]
 ) -> dict[str, Any]:
     """A state dict for this optimizer: what was saved, found by name. New parameters start without state."""

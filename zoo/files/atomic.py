@@ -25,7 +25,7 @@ except ImportError:  # Windows: nothing is swept there
 ENDING = ".zoo-unfinished"
 
 
-def store(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> None:
+def store(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
     """Call `write` with a file that then takes the place of `path`, with the mode that the umask gives.
 
     A symlink stays one: what it points to is replaced. CheckpointError when the file can't be written; what stood

@@ -1,4 +1,4 @@
-"""What verify_file between two models: values first, then the tree that a person reads.
+"""What differs between two models: values first, then the tree that a person reads.
 
 `diff` takes specs and models; specs are built on the meta device. `verify` holds a model against its own spec.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoint.checkpoint import load, verify_file
+from ..checkpoint.load import load, verify_file
 from ..factory.builder import known_plan
 from ..factory.factory import create, spec_of, twin_of
 from ..files.header import is_file
@@ -44,7 +44,7 @@ class Side:
 
 
 class Differences(tuple[Difference, ...]):
-    """What verify_file, in the models' order; false when nothing does. Prints as a tree; what repeats is one row."""
+    """What differs, in the models' order; false when nothing does. Prints as a tree; what repeats is one row."""
 
     a: Side
     b: Side
@@ -100,7 +100,7 @@ class _Resolved:
 
 
 def diff(a: Any, b: Any, *, registry: Registry | None = None) -> Differences:
-    """What verify_file between two specs or models: structure, options, shapes, forward hooks, what is trained.
+    """What differs between two specs or models: structure, options, shapes, forward hooks, what is trained.
 
     Weights are not compared, nor where a model is: device, dtype, train or eval mode.
     FLOPs are counted on the meta device, for one sample input of the arch, where the zoo knows the arch.
