@@ -74,7 +74,7 @@ def is_activation(module: Any, only: set[str] | None = None) -> bool:
     if only is not None:
         return not only.isdisjoint(names)
     if not names:
-        return zoo.activations().made(module)
+        return zoo.activations().makes(module)
     return _NO_ACTIVATIONS.isdisjoint(names) and _GATES.isdisjoint(names)
 
 

@@ -435,7 +435,7 @@ def test_metadata_that_cannot_be_read_take_nothing_down(world: World, text: byte
 
 
 def test_a_reason_of_a_megabyte_is_cut() -> None:
-    assert len(Plugin("a", "a", "1", "a", "a").failed("x" * 10**6).reason) < 1100
+    assert len(Plugin("a", "a", "1", "a", "a").as_failed("x" * 10**6).reason) < 1100
 
 
 def test_a_package_that_lies_over_the_zoos_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

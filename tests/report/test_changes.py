@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import zoo
-from zoo.messages.render import MOST_SHOWN, Branch, as_html, as_rich, as_text, capped
+from zoo.messages.render import MOST_SHOWN, Branch, as_html, as_rich, as_text, cap
 
 SPEC = "resnet18+act(silu)+dropout(0.2)+heads(species=200, age=1)+bn(eps=1e-5)"
 
@@ -128,7 +128,7 @@ def test_markup_and_escape_codes_are_shown_and_not_obeyed() -> None:
 
 
 def test_long_lists_are_cut() -> None:
-    rows = capped([Branch(str(i)) for i in range(MOST_SHOWN + 7)])
+    rows = cap([Branch(str(i)) for i in range(MOST_SHOWN + 7)])
     assert len(rows) == MOST_SHOWN + 1
     assert rows[-1].text == "… and 7 more"
-    assert len(capped(rows[:MOST_SHOWN])) == MOST_SHOWN
+    assert len(cap(rows[:MOST_SHOWN])) == MOST_SHOWN

@@ -30,7 +30,7 @@ class Commands(click.Group):
             ctx.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        table = list_commands(installed())
+        table = list_commands(load_installed())
         # A name of the zoo's own can't be taken over.
         others = [
             f"{owner}/{name}" if name in self.commands else qualify(name, owner, claims)
@@ -42,7 +42,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if (own := super().get_command(ctx, cmd_name)) is not None:
             return own
-        _, claims = find_claims(cmd_name, list_commands(installed()))
+        _, claims = find_claims(cmd_name, list_commands(load_installed()))
         owner = choose_owner("command", cmd_name, claims)
         return claims[owner].value if owner else None
 
@@ -53,22 +53,22 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            if not (more := printable(installed().list_absent(args[0]))):
+            if not (more := printable(load_installed().list_absent(args[0]))):
                 raise
             raise click.UsageError(f"{error.format_message()}{more}", ctx) from None
 
 
-def installed() -> Registry:
+def load_installed() -> Registry:
     """The registry of all that is installed, for a command whose stdout someone reads as data.
 
     What plugins write to it on import goes to stderr, also what a subprocess or a C library of theirs writes.
     """
-    with _spared_stdout():
+    with _spare_stdout():
         return default_registry()
 
 
 @contextmanager
-def _spared_stdout() -> Iterator[None]:
+def _spare_stdout() -> Iterator[None]:
     try:
         sys.stdout.flush()
         saved = os.dup(1)

@@ -17,7 +17,7 @@ from ..files.header import is_file
 from ..messages.render import Branch, as_rich
 from ..messages.text import printable
 from .files import convert, show_file, verify
-from .group import Commands, installed
+from .group import Commands, load_installed
 
 KINDS = ("archs", "modifiers", "variants", "plugins")
 WIDE = 10_000
@@ -36,7 +36,7 @@ def main() -> None:
 def list_(kind: str | None, glob: str, as_json: bool) -> None:
     """What is installed: archs, modifiers, variants or plugins, all or those that GLOB matches."""
     kinds = [kind] if kind else list(KINDS)
-    rows = {k: [row for row in _rows(k) if fnmatchcase(row["name"], glob)] for k in kinds}
+    rows = {k: [row for row in _list_rows(k) if fnmatchcase(row["name"], glob)] for k in kinds}
     if as_json:
         _echo_json([row if kind else {"kind": k} | row for k in kinds for row in rows[k]])
     elif kind == "archs":
@@ -44,9 +44,9 @@ def list_(kind: str | None, glob: str, as_json: bool) -> None:
     elif kind == "plugins":
         _show_plugins(rows["plugins"])
     elif kind:
-        _table(rows[kind])
+        _show_table(rows[kind])
     else:
-        _overview(rows)
+        _show_overview(rows)
 
 
 @main.command()
@@ -115,7 +115,7 @@ def plugins(as_json: bool, verbose: bool) -> None:
     """
     from ..report.catalog import list_plugins
 
-    rows = [asdict(plugin) for plugin in list_plugins(registry=installed())]
+    rows = [asdict(plugin) for plugin in list_plugins(registry=load_installed())]
     if as_json:
         _echo_json(rows)
         return
@@ -135,7 +135,7 @@ def new_plugin_(name: str, arch: bool, modifier: bool, into: Path) -> None:
     """A new plugin: a package NAME, such as zoo-acme, that installs and passes its tests, to start from."""
     from .scaffold import new_plugin
 
-    made = new_plugin(name, into, arch=arch, modifier=modifier, registry=installed())
+    made = new_plugin(name, into, arch=arch, modifier=modifier, registry=load_installed())
     files = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
     _echo_lines([f"{made}", *(f"  {file}" for file in files), ""])
     _echo_lines([f'next: cd {shlex.quote(str(made))} && pip install -e ".[test]" && pytest'])
@@ -145,11 +145,11 @@ main.add_command(convert)
 main.add_command(verify)
 
 
-def _rows(kind: str) -> list[dict[str, Any]]:
+def _list_rows(kind: str) -> list[dict[str, Any]]:
     """One object for each thing of a kind."""
     from ..report import catalog
 
-    registry = installed()
+    registry = load_installed()
     if kind == "archs":
         return [{"name": name} for name in catalog.list_archs()]
     if kind == "modifiers":
@@ -162,13 +162,13 @@ def _rows(kind: str) -> list[dict[str, Any]]:
     return [asdict(plugin) for plugin in registry.plugins]
 
 
-def _overview(rows: dict[str, list[dict[str, Any]]]) -> None:
+def _show_overview(rows: dict[str, list[dict[str, Any]]]) -> None:
     """All that is installed in a line each; not as rich's tables, which take a second for a hundred plugins."""
     archs = [row["name"] for row in rows["archs"]]
     texts = {
         "modifiers": [row["doc"] for row in rows["modifiers"]],
         "variants": [row["spec"] for row in rows["variants"]],
-        "plugins": [f"{_installed_as(row)}, {row['status']}{_why(row)}" for row in rows["plugins"]],
+        "plugins": [f"{_format_version(row)}, {row['status']}{_format_reason(row)}" for row in rows["plugins"]],
     }
     shown = click.HelpFormatter(width=_width())
     shown.write(f"{len(archs)} archs, such as {', '.join(archs[:3])}; all of them: zoo list archs\n")
@@ -183,7 +183,7 @@ def _overview(rows: dict[str, list[dict[str, Any]]]) -> None:
 def _show_plugins(rows: list[dict[str, Any]]) -> None:
     """The columns of plugins that fit a terminal, and below why one doesn't work; the rest is in `--json` and `-v`."""
     columns = ("name", "distribution", "version", "status", "module")
-    _table(
+    _show_table(
         [
             {column: row[column] for column in columns}
             | {
@@ -193,18 +193,20 @@ def _show_plugins(rows: list[dict[str, Any]]) -> None:
             for row in rows
         ]
     )
-    _echo_lines(f"{row['name']} of {_installed_as(row)} {row['status']}{_why(row)}" for row in rows if row["reason"])
+    _echo_lines(
+        f"{row['name']} of {_format_version(row)} {row['status']}{_format_reason(row)}" for row in rows if row["reason"]
+    )
 
 
-def _installed_as(row: Mapping[str, Any]) -> str:
+def _format_version(row: Mapping[str, Any]) -> str:
     return f"{row['distribution']} {row['version']}"
 
 
-def _why(row: Mapping[str, Any]) -> str:
+def _format_reason(row: Mapping[str, Any]) -> str:
     return f": {row['reason']}" if row["reason"] else ""
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> None:
+def _show_table(rows: Sequence[dict[str, Any]]) -> None:
     """A table of the columns worth reading, as wide as the terminal; elsewhere each row is one line."""
     from rich import box
     from rich.console import Console

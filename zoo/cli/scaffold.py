@@ -31,7 +31,7 @@ def new_plugin(
     `modifier` it holds a modifier. Raises OptionError for a name that can't be used, and for a folder that is there.
     """
     modifier = modifier or not arch
-    names = _names(name)
+    names = _make_names(name)
     _check_free(names, arch, modifier, registry or default_registry())
     target = into / names["distribution"]
     if not into.is_dir():
@@ -40,7 +40,7 @@ def new_plugin(
         raise OptionError(f"'{target}' is there already; remove it, or take another name")
     staged = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=into))
     try:
-        for path, text in _files(names, arch, modifier).items():
+        for path, text in _fill_templates(names, arch, modifier).items():
             (staged / path).parent.mkdir(parents=True, exist_ok=True)
             (staged / path).write_text(text, encoding="utf-8")
         staged.chmod(0o755)  # mkdtemp's folders are for their owner alone
@@ -51,7 +51,7 @@ def new_plugin(
     return target
 
 
-def _names(name: str) -> dict[str, str]:
+def _make_names(name: str) -> dict[str, str]:
     """The names that a plugin goes by, from that of its distribution."""
     if not _NAME.fullmatch(name):
         raise OptionError(
@@ -86,7 +86,7 @@ def _check_free(names: Mapping[str, str], arch: bool, modifier: bool, registry: 
         raise OptionError(f"'{distribution}' is installed already; take another name, or uninstall it")
 
 
-def _files(names: Mapping[str, str], arch: bool, modifier: bool) -> dict[str, str]:
+def _fill_templates(names: Mapping[str, str], arch: bool, modifier: bool) -> dict[str, str]:
     """Every file of the package: path to text."""
     kinds = [kind for kind, wanted in (("arch", arch), ("modifier", modifier)) if wanted]
     short, module = names["short"], names["module"]
@@ -98,15 +98,15 @@ def _files(names: Mapping[str, str], arch: bool, modifier: bool) -> dict[str, st
         "imports": "import torch\nimport zoo\nimport zoo.testing" + "\nfrom torch import nn" * modifier,
     }
 
-    def filled(*templates: str) -> str:
+    def fill(*templates: str) -> str:
         texts = [(TEMPLATES / f"{one}.tmpl").read_text(encoding="utf-8") for one in templates]
         return Template("".join(texts)).substitute(values)
 
     return {
-        "pyproject.toml": filled("pyproject.toml"),
-        f"{module}.py": filled("module.py", *(f"{kind}.py" for kind in kinds)),
-        f"tests/test_{short}.py": filled("test.py", *(f"test_{kind}.py" for kind in kinds)),
-        "README.md": filled("README.md"),
-        ".gitignore": filled("gitignore"),
-        ".github/workflows/test.yml": filled("ci.yml"),
+        "pyproject.toml": fill("pyproject.toml"),
+        f"{module}.py": fill("module.py", *(f"{kind}.py" for kind in kinds)),
+        f"tests/test_{short}.py": fill("test.py", *(f"test_{kind}.py" for kind in kinds)),
+        "README.md": fill("README.md"),
+        ".gitignore": fill("gitignore"),
+        ".github/workflows/test.yml": fill("ci.yml"),
     }

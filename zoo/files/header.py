@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from ..messages.errors import CheckpointError, OptionError
 from ..messages.text import printable, quote
-from ..spec.values import forbidden
+from ..spec.values import find_fault
 
 MOST = 8 * 2**20  # bytes of a header; a model with 5,000 weights and its optimizer needs 2 MB
 FILE = "model.safetensors"  # what the weights in a folder are called
@@ -160,7 +160,7 @@ def _parsed(text: bytes) -> tuple[dict[str, str], dict[str, Entry]]:
 def _entry(name: str, value: Any) -> Entry:
     if not name:
         raise CheckpointError("a tensor has no name")
-    if not name.isprintable() and (reason := next(filter(None, map(forbidden, name)), None)):
+    if not name.isprintable() and (reason := next(filter(None, map(find_fault, name)), None)):
         raise CheckpointError(f"the name {quote(name)} holds {reason}")
     if problem := _problem(value):
         raise CheckpointError(f"the tensor {quote(name)} {problem}")

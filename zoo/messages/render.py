@@ -41,13 +41,13 @@ def row(paths: Sequence[str], words: str, style: str = "") -> Branch:
     return Branch(f"{paths[0] or '(root)'} … {paths[-1]}: {len(paths)} × {words}", style)
 
 
-def counted(added: int, removed: int, flops: int | None) -> str:
+def format_counts(added: int, removed: int, flops: int | None) -> str:
     """`, +513 parameters, +1,026 FLOPs`; nothing for what is zero or unknown."""
     parameters = "".join(f", {sign}{n:,} parameters" for sign, n in (("+", added), ("-", removed)) if n)
     return parameters + (f", {flops:+,} FLOPs" if flops else "")
 
 
-def capped(rows: Sequence[Branch]) -> tuple[Branch, ...]:
+def cap(rows: Sequence[Branch]) -> tuple[Branch, ...]:
     """As many rows as anyone reads, and how many more there are."""
     more = and_more(len(rows), MOST_SHOWN, "… and ")
     return (*rows[:MOST_SHOWN], Branch(more, "dim")) if more else tuple(rows)

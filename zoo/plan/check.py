@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from ..messages.errors import OptionError
 from ..registry.declare import Where
 from ..registry.registry import Registry
-from ..spec.values import List, Value, format_value, from_python, layer_calls, sequences_as
+from ..spec.values import List, Value, convert_sequences, format_value, from_python, iter_layers
 from .layers import Layer, Template, layers_of
 from .options import Option
 
@@ -24,20 +24,20 @@ def check(name: str, key: str, value: Value, option: Option, registry: Registry,
     wanted = next((kind for kind in (Template, Layer) if _mentions(option.annotation, kind)), None)
     if wanted and isinstance(value, str) and value in layers_of(registry):
         raise OptionError(f"{name}: {key}={value} is a word, not a layer; write {value}()")
-    if next(layer_calls(value), None) is not None:
+    if next(iter_layers(value), None) is not None:
         if not wanted and option.annotation is not Any:
             raise OptionError(
                 f"{name}: {key} takes {option.type}, not the layer {format_value(value)}; its options: {shown}"
             )
         value = (wanted or Layer).bind(value, layers_of(registry))
     if option.annotation is Any:
-        return sequences_as(tuple, value)
+        return convert_sequences(tuple, value)
     try:
         checked = _make_validator(option.annotation)(_fit(option.annotation, value))
     except ValueError as problem:  # pydantic's ValidationError
         text = repr(value) if isinstance(value, str) else str(value)
         met = "list" if isinstance(value, List) else type(value).__name__
-        raise OptionError(f"{name}: {key} is {text} ({met}); {_reason(problem)}; its options: {shown}") from None
+        raise OptionError(f"{name}: {key} is {text} ({met}); {_explain(problem)}; its options: {shown}") from None
     # One term or a list of one: the same selector, so the same canonical form.
     alone = option.annotation == Where and isinstance(checked, list) and len(checked) == 1
     return checked[0] if alone else checked
@@ -74,7 +74,7 @@ def _make_validator(annotation: Any) -> Callable[[Any], Any]:
     return TypeAdapter(annotation, config=config).validate_python
 
 
-def _reason(problem: ValueError) -> str:
+def _explain(problem: ValueError) -> str:
     """What pydantic expected, in a clause."""
     errors = problem.errors() if hasattr(problem, "errors") else []
     reasons = dict.fromkeys(e["msg"].removeprefix("Input should be ").removeprefix("Value error, ") for e in errors)

@@ -33,10 +33,10 @@ class Layer:
         """The value with every call in it turned into a Layer. Raises UnknownNameError or OptionError."""
         if isinstance(value, tuple):
             return type(value)(cls.bind(item, table) for item in value)
-        return cls._of(value, table) if isinstance(value, Call) else value
+        return cls._bind_call(value, table) if isinstance(value, Call) else value
 
     @classmethod
-    def _of(cls, call: Call, table: Offers) -> Layer:
+    def _bind_call(cls, call: Call, table: Offers) -> Layer:
         made = table[call.name]
         bound = [(k, cls.bind(v, table)) for k, v in call.args]
         args = [v for k, v in bound if k is None]
@@ -100,7 +100,7 @@ class Template:
         if not isinstance(value, Call):
             return value
         makers: dict[str, Maker] = {}
-        return cls(_canonical(value, table, makers), makers)
+        return cls(_canonicalise(value, table, makers), makers)
 
     def build(self, **numbers: Any) -> nn.Module:
         """A fresh module with these numbers for the words of their names; OptionError where the layer refuses it."""
@@ -111,13 +111,13 @@ class Template:
         return str(self.call)
 
 
-def _canonical(value: Value, table: Offers, makers: dict[str, Maker]) -> Value:
+def _canonicalise(value: Value, table: Offers, makers: dict[str, Maker]) -> Value:
     """A value with every layer in it under the name that reaches it, and what makes each."""
     if isinstance(value, Call):
         name = table.canonical(value.name)
         makers[name] = table[value.name]
-        return Call(name, tuple((key, _canonical(item, table, makers)) for key, item in value.args))
-    return type(value)(_canonical(item, table, makers) for item in value) if isinstance(value, tuple) else value
+        return Call(name, tuple((key, _canonicalise(item, table, makers)) for key, item in value.args))
+    return type(value)(_canonicalise(item, table, makers) for item in value) if isinstance(value, tuple) else value
 
 
 def _fill(value: Value, numbers: Mapping[str, Any]) -> Value:
@@ -150,7 +150,7 @@ def _build(value: Any) -> Any:
     return tuple(map(_build, value)) if isinstance(value, tuple) else value
 
 
-def torch_layers() -> dict[str, Callable[..., Any]]:
+def list_torch_layers() -> dict[str, Callable[..., Any]]:
     """Every public module class of torch.nn, by name."""
     from torch import nn
 
@@ -168,4 +168,4 @@ def layers_of(registry: Registry) -> Offers:
 
 def _list_layers(registry: Registry) -> Offers:
     others = "the layers are torch.nn's and those of plugins"
-    return Offers("layer", registry.tables["layer"], torch_layers(), others, registry.list_absent)
+    return Offers("layer", registry.tables["layer"], list_torch_layers(), others, registry.list_absent)

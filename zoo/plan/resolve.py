@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..messages.errors import OptionError, PluginError, ZooError, located
+from ..messages.errors import OptionError, PluginError, ZooError, locate
 from ..registry.declare import Arch, Modifier
 from ..registry.lookup import find_base, find_modifier
 from ..registry.owners import Owned
@@ -66,7 +66,7 @@ def plan_of(
         bound = bind(replace(call, name=found.name), found.value.build, 0, registry)
         _check_rest(found.value, rest, registry)
     except ZooError as error:
-        raise located(error, place) from None
+        raise locate(error, place) from None
     steps = steps_of(spec.parts, registry, str(spec))
     canonical = Spec(bound.call, tuple(step.bound.call for step in steps))
     obstacle = ", ".join(f"{k}={v!r} can't be written in a spec" for k, v in rest.items())
@@ -86,7 +86,7 @@ def _variant_plan(
         return plan_of(variant + spec.parts, registry, options, (*seen, name))
     except ZooError as error:
         vars(error).pop("_located", None)
-        raise located(error, f"the variant '{name}' of {found.owner}, '{variant}'") from None
+        raise locate(error, f"the variant '{name}' of {found.owner}, '{variant}'") from None
 
 
 def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None:
@@ -110,7 +110,7 @@ def steps_of(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Ste
             found = find_modifier(call.name, registry)
             bound = bind(replace(call, name=found.name), found.value.apply, 1, registry)
         except ZooError as error:
-            raise located(error, place) from None
+            raise locate(error, place) from None
         steps.append(Step(found.value, bound, found.plugin.owner, place, registry))
     return tuple(steps)
 

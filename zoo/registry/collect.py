@@ -33,7 +33,7 @@ Declared = list[tuple[str, str, Any]]
 """Kind, name and value of each declaration."""
 
 
-def hook_manager() -> pluggy.PluginManager:
+def make_hook_manager() -> pluggy.PluginManager:
     """A manager that knows the hooks and no plugin."""
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(hookspecs)

@@ -42,7 +42,7 @@ def find_plugins() -> list[Found]:
             # Without a name nothing says that two are the same.
             key = copy.name if copy.name != "unknown" else f"unknown {len(copies)}"
             copies.setdefault(key, []).append(copy)
-    found = [one for several in copies.values() for one in _entries(several)]
+    found = [one for several in copies.values() for one in _read_entries(several)]
     return sorted(found, key=lambda f: (f.plugin.owner != "zoo", f.plugin.distribution, f.plugin.name, f.plugin.module))
 
 
@@ -71,14 +71,14 @@ def _read(dist: Distribution, problem: str) -> _Copy:
         return replace(copy, problem=reason_of(error))
 
 
-def _entries(copies: list[_Copy]) -> list[Found]:
+def _read_entries(copies: list[_Copy]) -> list[Found]:
     """The entry points of one distribution, of which there may be several copies."""
     here = [copy for copy in copies if copy.place == copies[0].place]
     copy = max(here, key=lambda copy: [int(part) for part in re.findall(r"\d+", copy.version)])
     owner = "zoo" if copy.name == OWN else copy.name
     if copy.problem:
         plugin = Plugin("?", copy.name, copy.version, owner, "?", source=copy.place)
-        return [Found(plugin.failed(f"its metadata can't be read: {copy.problem}"))]
+        return [Found(plugin.as_failed(f"its metadata can't be read: {copy.problem}"))]
     places = tuple(f"{one.version} in {one.place}" for one in copies)
     return [
         Found(Plugin(e.name, copy.name, copy.version, owner, e.value, source=copy.place), e, copy.needs, places)

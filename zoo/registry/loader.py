@@ -55,8 +55,8 @@ def _load(found: Found, off: Iterable[str], installed: str) -> tuple[Plugin, Mod
         return replace(plugin, status="disabled", reason="by ZOO_DISABLE_PLUGINS"), None
     if entry is None:
         return plugin, None
-    if unmet := _unmet(found.needs, installed):
-        return plugin.failed(unmet), None
+    if unmet := _find_unmet(found.needs, installed):
+        return plugin.as_failed(unmet), None
     before, start = set(sys.modules), time.perf_counter()
     module, problem = None, None
     with quieten() as met:
@@ -68,16 +68,16 @@ def _load(found: Found, off: Iterable[str], installed: str) -> tuple[Plugin, Mod
         except BaseException as error:
             problem = error
     took = time.perf_counter() - start
-    plugin = replace(plugin, seconds=took, torch=_brought_torch(module, before), warnings=tuple(met))
+    plugin = replace(plugin, seconds=took, torch=_brings_torch(module, before), warnings=tuple(met))
     if problem is not None:
         stale = f"; its metadata is there {len(found.copies)} times: {', '.join(found.copies)}"
-        return plugin.failed(reason_of(problem) + (stale if len(found.copies) > 1 else ""), problem), None
+        return plugin.as_failed(reason_of(problem) + (stale if len(found.copies) > 1 else ""), problem), None
     if not isinstance(module, ModuleType):
-        return plugin.failed(f"the entry point names a {type(module).__name__}; it must name a module"), None
+        return plugin.as_failed(f"the entry point names a {type(module).__name__}; it must name a module"), None
     return replace(plugin, source=getattr(module, "__file__", None) or plugin.source), module
 
 
-def _unmet(needs: Iterable[str], version: str) -> str:
+def _find_unmet(needs: Iterable[str], version: str) -> str:
     """The requirement on plugzoo that isn't met, if there is one: it says which version of the API a plugin needs."""
     ours = [text for text in needs if normalise(re.split(r"[^\w.-]", text.strip(), maxsplit=1)[0]) == OWN]
     if not version or not any(re.search(r"[<>=!~]", text) for text in ours):
@@ -112,16 +112,16 @@ def quieten() -> Iterator[list[str]]:
             met += [f"{reason_of(w.message)} ({w.filename}, line {w.lineno})" for w in caught[:MOST_WARNINGS]]  # type: ignore[arg-type]
 
 
-def _brought_torch(module: object, before: set[str]) -> bool:
+def _brings_torch(module: object, before: set[str]) -> bool:
     """Whether an import brought torch in; where that was there already, whether what was imported holds any of it."""
     if "torch" not in sys.modules or "torch" not in before:
         return "torch" in sys.modules
     root = getattr(module, "__name__", "").partition(".")[0]
     new = [one for name, one in [*sys.modules.items()] if name not in before and name.partition(".")[0] == root]
-    return any(_of_torch(value) for one in (module, *new) for value in [*getattr(one, "__dict__", {}).values()])
+    return any(_is_of_torch(value) for one in (module, *new) for value in [*getattr(one, "__dict__", {}).values()])
 
 
-def _of_torch(value: object) -> bool:
+def _is_of_torch(value: object) -> bool:
     """Whether this is a module or a class of torch's, or an instance of one."""
     try:
         owner = value if isinstance(value, (ModuleType, type)) else type(value)

@@ -125,7 +125,7 @@ class Offers(Mapping[str, Maker]):
         if found is None:
             others = self.others or f"the names: {', '.join(self) or 'none'}"
             raise unknown_name(self.kind, name, self, others, self.list_absent(name), most=1)
-        return self._loaded(found)
+        return self._load(found)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and (name in self.own or bool(find_claims(name, self.table)[1]))
@@ -139,7 +139,7 @@ class Offers(Mapping[str, Maker]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def made(self, module: object) -> bool:
+    def makes(self, module: object) -> bool:
         """Whether a module is of a class that a plugin offers. What wasn't imported yet has made none."""
         for claims in self.table.values():
             for claim in claims.values():
@@ -151,7 +151,7 @@ class Offers(Mapping[str, Maker]):
                     return True
         return False
 
-    def _loaded(self, found: Owned[Maker | str]) -> Maker:
+    def _load(self, found: Owned[Maker | str]) -> Maker:
         maker: Any = found.value
         if isinstance(maker, str):
             place, _, attribute = maker.partition(":")
@@ -159,10 +159,10 @@ class Offers(Mapping[str, Maker]):
                 with quieten():
                     maker = getattr(import_module(place), attribute)
             except (Exception, SystemExit) as error:
-                raise PluginError(self._whose(found, f"can't be loaded: {reason_of(error)}")) from error
+                raise PluginError(self._blame(found, f"can't be loaded: {reason_of(error)}")) from error
         if not callable(maker):
-            raise PluginError(self._whose(found, f"is a {type(maker).__name__}, and must make modules when called"))
+            raise PluginError(self._blame(found, f"is a {type(maker).__name__}, and must make modules when called"))
         return maker  # type: ignore[no-any-return]
 
-    def _whose(self, found: Owned[Maker | str], problem: str) -> str:
+    def _blame(self, found: Owned[Maker | str], problem: str) -> str:
         return f"{self.kind} '{found.name}' of {found.owner}, '{found.value}', {problem}"

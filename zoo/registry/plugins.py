@@ -41,7 +41,7 @@ class Plugin:
     contributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     warnings: tuple[str, ...] = ()
 
-    def failed(self, reason: str, error: BaseException | None = None) -> Plugin:
+    def as_failed(self, reason: str, error: BaseException | None = None) -> Plugin:
         """The same plugin with status `failed`."""
         text = "".join(traceback.format_exception(error)) if error else ""
         short = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]} …"

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from ..messages.errors import PluginError
-from .collect import COLLECTED, KINDS, PLURALS, Declared, collect, hook_manager, implementations
+from .collect import COLLECTED, KINDS, PLURALS, Declared, collect, implementations, make_hook_manager
 from .declare import Arch, Modifier
 from .loader import load_plugins, quieten
 from .owners import Offers, Owned
@@ -32,7 +32,7 @@ class Registry:
         # Kind of declaration, then name, then owner.
         self.tables: dict[str, dict[str, dict[str, Owned[Any]]]] = {kind: {} for kind in COLLECTED.values()}
         self._kept: dict[Any, Any] = {}
-        self._hooks = hook_manager()
+        self._hooks = make_hook_manager()
         for plugin, module in plugins:
             self.plugins.append(self._register(plugin, module) if module else plugin)
 
@@ -81,7 +81,7 @@ class Registry:
 
     def mark_failed(self, plugin: Plugin, error: BaseException) -> None:
         """A plugin that was well when it was loaded failed later; what else it declares stays."""
-        self._update(plugin, lambda found: found.failed(reason_of(error), error))
+        self._update(plugin, lambda found: found.as_failed(reason_of(error), error))
 
     def note(self, plugin: Plugin, kind: str, names: tuple[str, ...]) -> None:
         """Write down what else a plugin contributes."""
@@ -98,10 +98,10 @@ class Registry:
         """Collect what a plugin declares, all or nothing."""
         key = _key(plugin)
         if plugin.owner in RESERVED_OWNERS and plugin.distribution != OWN:
-            return plugin.failed(f"the owner's name '{plugin.owner}' belongs to the zoo's own plugins")
+            return plugin.as_failed(f"the owner's name '{plugin.owner}' belongs to the zoo's own plugins")
         if self._hooks.is_registered(module):
             by = next(p for p in self.plugins if _key(p) == self._hooks.get_name(module))
-            return plugin.failed(
+            return plugin.as_failed(
                 f"the module {module.__name__} is registered already: it's the plugin '{by.name}' of {by.distribution}"
             )
         try:
@@ -113,7 +113,7 @@ class Registry:
         except BaseException as error:
             if self._hooks.is_registered(module):
                 self._hooks.unregister(module)
-            return plugin.failed(reason_of(error), error)
+            return plugin.as_failed(reason_of(error), error)
         names = {PLURALS[kind]: tuple(n for k, n, _ in declared if k == kind) for kind in COLLECTED.values()}
         plugin = replace(plugin, contributes={kind: found for kind, found in names.items() if found})
         for kind, name, value in declared:
@@ -141,7 +141,7 @@ _at_work: ContextVar[Registry | None] = ContextVar("zoo_registry", default=None)
 
 
 @contextmanager
-def at_work(registry: Registry | None) -> Iterator[None]:
+def use_registry(registry: Registry | None) -> Iterator[None]:
     """While a modifier of this registry works, `activations` answers from it."""
     token = _at_work.set(registry)
     try:

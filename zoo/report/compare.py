@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.nn.parameter import is_lazy
 
-from ..messages.render import counted, row
+from ..messages.render import format_counts, row
 from ..surgery.config import brief, compare_options, compare_order, config_of, shape_text, tell_apart
 from ..surgery.mixins import class_name, parts_of
 from ..surgery.placement import users, walks
@@ -48,7 +48,7 @@ class Difference:
 
     @property
     def counts(self) -> str:
-        return counted(max(self.parameters, 0), max(-self.parameters, 0), self.flops)
+        return format_counts(max(self.parameters, 0), max(-self.parameters, 0), self.flops)
 
 
 def compare_models(

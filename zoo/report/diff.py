@@ -19,7 +19,7 @@ from ..factory.factory import create, spec_of, twin_of
 from ..files.header import is_file
 from ..files.manifest import RESERVED, read
 from ..messages.errors import OptionError, ZooError
-from ..messages.render import Branch, as_html, as_rich, as_text, capped, counted, fold, row
+from ..messages.render import Branch, as_html, as_rich, as_text, cap, fold, format_counts, row
 from ..messages.text import count
 from ..registry.registry import Registry, default_registry
 from ..spec.spec import Spec
@@ -60,7 +60,7 @@ class Differences(tuple[Difference, ...]):
         if not self:
             return Branch(f"{self.a.name} and {self.b.name}: no difference")
         head = f"{self.a.name} → {self.b.name}: {count(len(self), 'difference')}, {_totals(self.a, self.b)}"
-        return Branch(head, "bold", capped([_row(alike) for alike in fold(self, lambda one: one.words)]))
+        return Branch(head, "bold", cap([_row(alike) for alike in fold(self, lambda one: one.words)]))
 
     def __str__(self) -> str:
         return as_text(self.tree())
@@ -81,7 +81,7 @@ def _totals(a: Side, b: Side) -> str:
 def _row(alike: list[Difference]) -> Branch:
     first, flops = alike[0], [one.flops for one in alike]
     parameters, total = sum(one.parameters for one in alike), None if None in flops else sum(filter(None, flops))
-    counts = counted(max(parameters, 0), max(-parameters, 0), total)
+    counts = format_counts(max(parameters, 0), max(-parameters, 0), total)
     style = {"only in a": "red", "only in b": "green"}.get(first.what, "yellow")
     return row([one.path for one in alike], first.words + counts, style)
 

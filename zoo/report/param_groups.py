@@ -68,9 +68,10 @@ def param_groups(
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise OptionError(f"param_groups takes a live model, not {type(model).__name__}; zoo.create makes one")
-    named = list(_named(model))
-    meant = [({**defaults, **options}, ids) for options, ids in _resolved(model, rules or {}, named)]
-    layers = {} if layer_decay is None else _layers(model, layer_decay, [options for options, _ in meant], registry)
+    named = list(_list_parameters(model))
+    meant = [({**defaults, **options}, ids) for options, ids in _resolve_rules(model, rules or {}, named)]
+    every = [options for options, _ in meant]
+    layers = {} if layer_decay is None else _number_layers(model, layer_decay, every, registry)
     last = max(layers.values(), default=0)
     groups: dict[tuple[int, int], dict[str, Any]] = {}
     done: set[int] = set()
@@ -88,7 +89,7 @@ def param_groups(
     return [groups[key] for key in sorted(groups)]
 
 
-def _layers(
+def _number_layers(
     model: nn.Module, layer_decay: float, options: Sequence[Mapping[str, Any]], registry: Registry | None
 ) -> dict[str, int]:
     if isinstance(layer_decay, bool) or not isinstance(layer_decay, (int, float)) or not 0 < layer_decay <= 1:
@@ -114,14 +115,14 @@ def layer_order(model: nn.Module, *, registry: Registry | None = None) -> dict[s
 Named = Sequence[tuple[str, nn.Parameter, type]]
 
 
-def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, type]]:
+def _list_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, type]]:
     """Every name of every parameter, with the class of the module that holds it."""
     for path, module in places(model):
         for name, parameter in parameters_of(module).items():
             yield join(path, name), parameter, type(module)
 
 
-def _resolved(model: nn.Module, rules: Rules, named: Named) -> Iterator[tuple[Mapping[str, Any], set[int]]]:
+def _resolve_rules(model: nn.Module, rules: Rules, named: Named) -> Iterator[tuple[Mapping[str, Any], set[int]]]:
     """For each rule its options and the parameters that it means, by id; at the end no options, for all of them."""
     if not isinstance(rules, Mapping):
         raise OptionError(f"rules={rules!r}; expected a dict of selector to options, as in {{'head': dict(lr=0.01)}}")
@@ -134,20 +135,20 @@ def _resolved(model: nn.Module, rules: Rules, named: Named) -> Iterator[tuple[Ma
         meant: set[int] = set()
         for term in terms if not all(term.startswith("!") for term in terms) else ["*"]:
             if not term.startswith("!"):
-                meant |= _meant(model, term, named, where)
+                meant |= _match(model, term, named, where)
         for term in terms:
             if term.startswith("!"):
-                meant -= _meant(model, term[1:], named, where)
+                meant -= _match(model, term[1:], named, where)
         yield options, meant
     yield {}, {id(parameter) for _, parameter, _ in named}
 
 
-def _meant(model: nn.Module, term: str, named: Named, where: str | tuple[str, ...]) -> set[int]:
+def _match(model: nn.Module, term: str, named: Named, where: str | tuple[str, ...]) -> set[int]:
     """The parameters of one term of a rule's selector, by id."""
     path, _, kind = term.partition(":")
     if kind and kind not in KINDS:
         raise OptionError(f"rule {where!r}: there is no kind ':{kind}'; the kinds: {_KNOWN}")
-    inside = set(_inside(model, path or "*", named, where))
+    inside = set(_names_inside(model, path or "*", named, where))
     found = {id(p) for name, p, holder in named if name in inside and (not kind or KINDS[kind](name, p, holder))}
     if not found:
         raise NoEffectError(f"rule {where!r}: '{term}' has no parameters in this {type(model).__name__}")
@@ -157,7 +158,7 @@ def _meant(model: nn.Module, term: str, named: Named, where: str | tuple[str, ..
 _KNOWN = ", ".join(f":{name}" for name in KINDS)
 
 
-def _inside(model: nn.Module, path: str, named: Named, where: str | tuple[str, ...]) -> list[str]:
+def _names_inside(model: nn.Module, path: str, named: Named, where: str | tuple[str, ...]) -> list[str]:
     """The names of the parameters in the modules that a selector names; else those that it matches itself."""
     try:
         tops = list(select(model, path))

@@ -31,7 +31,7 @@ def expand(text: str) -> list[Spec]:
         raise SpecError(f"a spec is a text such as 'resnet18+dropout(0.2)', not {type(text).__name__}")
     if len(text) > MAX_CHARACTERS:
         raise SpecError(f"{len(text):,} characters; a text may have at most {MAX_CHARACTERS:,}")
-    return list(dict.fromkeys(parse(_without_empty_parts(one)) for one in expand_braces(text)))
+    return list(dict.fromkeys(parse(_drop_empty_parts(one)) for one in expand_braces(text)))
 
 
 def expand_braces(text: str) -> list[str]:
@@ -47,17 +47,17 @@ def _expand(tokens: list[str]) -> list[str]:
     for start, token in enumerate(tokens):
         if token != "{" or (start == 0 and tokens[1:2] == ["}"]):
             continue  # bash takes {} at the start of what it expands for text
-        if (stop := _close(tokens, start)) is None:
+        if (stop := _find_close(tokens, start)) is None:
             continue
         head, tails = "".join(tokens[:start]), _expand(tokens[stop + 1 :])
-        choices = _choices(tokens[start + 1 : stop])
+        choices = _expand_choices(tokens[start + 1 : stop])
         if len(choices) * len(tails) > MAX_SPECS:
             raise SpecError(f"the braces stand for more than {MAX_SPECS:,} specs")
         return [head + choice + tail for choice in choices for tail in tails]
     return ["".join(tokens)]
 
 
-def _close(tokens: list[str], start: int) -> int | None:
+def _find_close(tokens: list[str], start: int) -> int | None:
     """Where the group that opens at `start` closes: at the first brace on its level behind a comma or `..`."""
     depth, group = 0, False
     for at in range(start + 1, len(tokens)):
@@ -70,11 +70,11 @@ def _close(tokens: list[str], start: int) -> int | None:
     return None
 
 
-def _choices(tokens: list[str]) -> list[str]:
+def _expand_choices(tokens: list[str]) -> list[str]:
     """What stands between braces, expanded. Without any comma it is a range, or else text, braces and all."""
     if "," not in tokens:
         text = "".join(tokens)
-        found = _range(text)
+        found = _expand_range(text)
         return ["{" + text + "}"] if found is None else found
     edges, depth = [-1], 0
     for at, token in enumerate(tokens):
@@ -89,7 +89,7 @@ def _choices(tokens: list[str]) -> list[str]:
     return found
 
 
-def _range(text: str) -> list[str] | None:
+def _expand_range(text: str) -> list[str] | None:
     match = _RANGE.fullmatch(text)
     if not match:
         return None
@@ -109,7 +109,7 @@ def _steps(first: int, last: int, stride: int) -> range:
     return steps
 
 
-def _without_empty_parts(text: str) -> str:
+def _drop_empty_parts(text: str) -> str:
     """`a++b+` → `a+b`. The arch stays, even when it's empty: that is an error for `parse` to explain."""
     parts, depth = [""], 0
     for token in _TOKEN.split(text):

@@ -92,7 +92,7 @@ def is_name(text: str) -> bool:
 
 def _format_string(text: str, negated: bool = True) -> str:
     for char in text:
-        if reason := forbidden(char):
+        if reason := find_fault(char):
             raise SpecError(f"the string {text!r} holds {reason}, which a spec can't carry")
     if is_name(text) and text not in CONSTANTS:
         return text
@@ -101,7 +101,7 @@ def _format_string(text: str, negated: bool = True) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def forbidden(char: str) -> str | None:
+def find_fault(char: str) -> str | None:
     """Why this character may not stand inside quotes, or None. Control characters hide, bidirectional ones disguise."""
     code = ord(char)
     if code < 32 or 127 <= code < 160 or code in (0x2028, 0x2029):
@@ -126,17 +126,17 @@ def from_python(value: Any) -> Value:
     return frozen
 
 
-def sequences_as(kind: type, value: Value) -> Any:
+def convert_sequences(kind: type, value: Value) -> Any:
     """The value with every list and tuple in it turned into `kind`, for functions that insist on one of them."""
-    return kind(sequences_as(kind, v) for v in value) if isinstance(value, tuple) else value
+    return kind(convert_sequences(kind, v) for v in value) if isinstance(value, tuple) else value
 
 
-def layer_calls(value: Value) -> Iterator[Call]:
+def iter_layers(value: Value) -> Iterator[Call]:
     """Every layer inside a value, outermost first."""
     if isinstance(value, Call):
         yield value
         for _, arg in value.args:
-            yield from layer_calls(arg)
+            yield from iter_layers(arg)
     elif isinstance(value, tuple):
         for item in value:
-            yield from layer_calls(item)
+            yield from iter_layers(item)

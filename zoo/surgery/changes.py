@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ..messages.render import Branch, as_html, as_rich, as_text, capped, counted, fold, row
+from ..messages.render import Branch, as_html, as_rich, as_text, cap, fold, format_counts, row
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -100,7 +100,7 @@ class Change:
     flops: int | None = None
 
     def __str__(self) -> str:
-        return row([self.path], self.words + counted(self.added, self.removed, self.flops)).text
+        return row([self.path], self.words + format_counts(self.added, self.removed, self.flops)).text
 
     @property
     def kind(self) -> What:
@@ -127,7 +127,7 @@ class Changes(tuple[Change, ...]):
     def tree(self) -> Branch:
         """One branch for each modifier, with a row for each thing that it did."""
         parts = ((part, fold(done, lambda c: c.words)) for part, done in groupby(self, lambda c: c.part))
-        return Branch(under=tuple(Branch(part, "bold", capped([*map(_row, groups)])) for part, groups in parts))
+        return Branch(under=tuple(Branch(part, "bold", cap([*map(_row, groups)])) for part, groups in parts))
 
     def __str__(self) -> str:
         return as_text(self.tree()) or "no changes"
@@ -143,7 +143,7 @@ def _row(changes: list[Change]) -> Branch:
     """The same thing in one or more places, with the counts of all of them together."""
     first, flops = changes[0], [change.flops for change in changes]
     total = None if None in flops else sum(filter(None, flops))
-    counts = counted(sum(c.added for c in changes), sum(c.removed for c in changes), total)
+    counts = format_counts(sum(c.added for c in changes), sum(c.removed for c in changes), total)
     return row([change.path for change in changes], first.words + counts, _style(first.kind))
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ZooError, located
+from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ZooError, locate
 from ..messages.text import and_more, format_place
 from ..plan.options import Option, call_bound, options_of, takes_where
 from ..plan.resolve import Step
-from ..registry.registry import at_work
+from ..registry.registry import use_registry
 from ..surgery.changes import Change, What
 from ..surgery.provenance import Info, attach, info_of
 from ..surgery.walk import parent_path
@@ -41,7 +41,7 @@ def apply_steps(transaction: Transaction, steps: Sequence[Step], spec: Spec, tra
             with _blame(step):
                 made = _apply(transaction, step, trace, {c.path for c in info.changes if c.kind is What.REPLACED})
         except ZooError as error:
-            raise located(error, step.place) from error.__cause__
+            raise locate(error, step.place) from error.__cause__
         info = replace(info, changes=info.changes + tuple(made))
     model = transaction.now.root
     attach(model, replace(info, spec=spec))
@@ -98,7 +98,7 @@ def _apply(transaction: Transaction, step: Step, trace: Trace | None, brought: s
 def _call(step: Step, model: nn.Module, writes: Writes) -> Any:
     try:
         # Around the modifier alone, since while they are noted each view of a tensor takes a hundred microseconds.
-        with at_work(step.registry), writes:
+        with use_registry(step.registry), writes:
             return call_bound(step.modifier.apply, step.bound.values, model)
     except NoEffectError as error:
         if _wrote_selector(step):
