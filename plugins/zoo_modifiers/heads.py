@@ -67,7 +67,7 @@ def heads(
         raise zoo.OptionError("heads needs at least one name=size, as in heads(cls=10, reg=1)")
     for path in paths:
         old: Any = model.get_submodule(path)
-        make = partial(zoo.make_classifier, model, path)
+        make = partial(_make_layer, model, path)
         layers = {name: head.make(make) for name, head in wanted.items()}
         counts = {name: head.size for name, head in wanted.items()}
         if not isinstance(old, zoo.Heads):
@@ -84,6 +84,16 @@ def heads(
     before = getattr(model, "zoo_heads_default", None)
     default = None if default == "*" else default or (before if before in known else None)
     return zoo.become(model, "", TaskChoice, zoo_heads_at=paths, zoo_heads_default=default)
+
+
+def _make_layer(model: nn.Module, path: str, n: int) -> nn.Module:
+    """A layer like the classifier. Where that is timm's Linear, which computes the same, heads have been torch's."""
+    from torch import nn
+
+    layer = zoo.make_classifier(model, path, n)
+    if type(layer).__module__ == "timm.layers.linear":
+        layer.__class__ = nn.Linear
+    return layer
 
 
 @zoo.modifier(examples=["drop_heads(reg)"])

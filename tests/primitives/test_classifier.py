@@ -117,6 +117,13 @@ def test_heads_with_a_hidden_layer_on_a_class_of_ones_own() -> None:
     assert [type(layer) for layer in model.head["a"]] == [Cosine, nn.ReLU, nn.Linear]
 
 
+def test_heads_are_torchs_where_the_classifier_is_timms_linear() -> None:
+    """As the models have them that were pickled before such a class was kept."""
+    model = zoo.create("mobilenetv3_small_050+heads(a=3, b=Head(2, hidden=4))", device="meta")
+    assert type(zoo.create("mobilenetv3_small_050", device="meta").classifier) is not nn.Linear
+    assert type(model.classifier["a"]) is type(model.classifier["b"].hidden) is nn.Linear
+
+
 REFUSALS = [
     ("num_classes(6)", "a Scaled computes in a way of its own, and what its constructor takes isn't known, so none of"),
     (
