@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import zoo
-from zoo.cli.main import KINDS, main
+from zoo.cli.listings import KINDS
+from zoo.cli.main import main
 from zoo.messages.text import printable
 
 # What a hostile or clumsy plugin may say: a terminal escape, bell, carriage return, bidirectional override, markup.

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..messages.text import printable
+from .output import echo_json
 
 
 @click.command()
@@ -37,7 +38,7 @@ def verify(file: str, as_json: bool) -> None:
 
     found = verified(file)
     if as_json:
-        click.echo(json.dumps([{"name": one.path} | asdict(one) for one in found], indent=2))
+        echo_json([{"name": one.path} | asdict(one) for one in found])
     else:
         click.echo(printable(f"{found}{other_versions(read(file)[0])}"))
     if found:
@@ -56,7 +57,7 @@ def show_file(file: str, as_json: bool) -> None:
     changes = Changes(manifest.changes)
     if as_json:
         data: dict[str, Any] = json.loads(manifest.dump())
-        click.echo(json.dumps({"name": file, "tensors": len(own), "numbers": numbers, **data}, indent=2))
+        echo_json({"name": file, "tensors": len(own), "numbers": numbers, **data})
         return
     lines = [f"file        {file}", str(manifest), f"tensors     {len(own)}, {numbers:,} numbers, {kinds}", "changes"]
     click.echo(printable("\n".join([*lines, *(f"  {line}" for line in str(changes).split("\n"))])))
