@@ -96,6 +96,8 @@ if TYPE_CHECKING:
     from .surgery.provenance import sites_of as sites_of
     from .surgery.provenance import width_of as width_of
     from .surgery.select import select as select
+    from .surgery.slots import Slot as Slot
+    from .surgery.slots import slots_at as slots_at
     from .trace.trace import functions_of as functions_of
 
 # Pickles of earlier versions name modules by where they stood then, such as `zoo.info`.
@@ -122,6 +124,7 @@ _HOMES = {
     "ShapeError SpecError UnknownNameError ZooError",
     "messages.text": "format_place suggest",
     "primitives.channels": "Channels channels_at is_called",
+    "surgery.slots": "Slot slots_at",
     "trace.trace": "functions_of",
     "spec.braces": "expand",
     "factory.factory": "create modify spec_of",

@@ -22,10 +22,10 @@ def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zo
 
     if at and all(term.startswith("!") for term in ([at] if isinstance(at, str) else at)):
         raise zoo.OptionError("dropout needs a place to be put at, and not only what to leave out, as in [head, !fc]")
-    slots: dict[str, None] = {}
     for path, module in zoo.select(model, at).items():
-        if own := _slots(model, path):
-            slots.update(dict.fromkeys(own))
+        if own := zoo.slots_at(model, path, "drop", "p"):
+            for slot in own:
+                slot.set(model, p)
         elif there := module if isinstance(module, nn.Dropout) else _in_front(model, path):
             there.p = p
         elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
@@ -34,17 +34,7 @@ def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zo
             )
         else:
             model = zoo.insert_before(model, path, nn.Dropout(p))
-    for slot in slots:
-        path, _, rate = slot.partition(":")
-        setattr(model.get_submodule(path), rate or "p", p)
     return model
-
-
-def _slots(model: nn.Module, path: str) -> tuple[str, ...]:
-    """The arch's own dropouts in front of the site that this path is."""
-    sites = zoo.sites_of(model)
-    named = [name for name, paths in sites.items() if path in paths and f"{name}_drop" in sites]
-    return sites[f"{named[0]}_drop"] if named else ()
 
 
 def _in_front(model: nn.Module, path: str) -> nn.Dropout | None:
@@ -52,7 +42,7 @@ def _in_front(model: nn.Module, path: str) -> nn.Dropout | None:
     from torch import nn
 
     module = model.get_submodule(path)
-    while isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward and len(module._modules):
+    while isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward and len(module):
         module = next(iter(module.children()))
         if isinstance(module, nn.Dropout):
             return module

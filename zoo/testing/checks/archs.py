@@ -12,6 +12,7 @@ from ...messages.text import list_names
 from ...plan.resolve import plan_of
 from ...spec.spec import parse
 from ...surgery.provenance import sites_of
+from ...surgery.slots import Slot
 from ...surgery.walk import named_tensors
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
@@ -47,9 +48,9 @@ def sites(ground: Ground) -> str:
     called: set[int] = set()
     model = ground.fresh()
     for path in (path for paths in named.values() for path in paths):
-        place, colon, attribute = path.partition(":")
-        assert has(model, place), f"a site is '{place}', and there is no such module"
-        assert not colon or hasattr(model.get_submodule(place), attribute), f"a site is '{path}', which isn't there"
+        slot = Slot.parse(path)
+        assert has(model, slot.path), f"a site is '{slot.path}', and there is no such module"
+        assert not slot.attribute or slot.is_in(model), f"a site is '{path}', which isn't there"
     if not named:
         return "it names no site"
 
@@ -64,7 +65,7 @@ def sites(ground: Ground) -> str:
         with torch.no_grad():
             model(*copy.deepcopy(ground.arguments))
     for name, paths in named.items():
-        found = [model.get_submodule(path) for path in paths if ":" not in path]
+        found = [model.get_submodule(path) for path in paths if not Slot.parse(path).attribute]
         live = any(id(module) in called for site in found for module in site.modules())
         assert live or not found, f"no forward reaches the site '{name}', {list_names(paths)}"
     return ", ".join(named)
