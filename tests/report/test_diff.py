@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import types
 
 import pytest
 import torch
@@ -217,3 +218,23 @@ def test_a_tie_that_was_made_or_cut_by_hand_is_found() -> None:
     model = zoo.create("mlp(8, hidden=[8, 8])")
     model.layers[2].weight = model.layers[0].weight  # type: ignore[index, union-attr, assignment]
     assert [str(d) for d in zoo.verify(model)] == ["layers.2.weight: tied to nothing → layers.0.weight"]
+
+
+def test_an_arch_that_looks_at_numbers_is_held_against_itself_too() -> None:
+    """It can't be built on meta, and is built in memory."""
+
+    def looking(width: int = 3) -> nn.Module:
+        """Looks at a weight while it's built."""
+        model = nn.Sequential(nn.Linear(4, width), nn.ReLU())
+        model.register_buffer("first", torch.tensor(model[0].weight[0, 0].item()))
+        return model
+
+    plugin = types.ModuleType("plugin")
+    plugin.zoo_archs = zoo.hookimpl(specname="zoo_archs")(lambda: [zoo.arch()(looking)])  # type: ignore[attr-defined]
+    registry = zoo.Registry.of(plugin)
+    model = zoo.create("looking", registry=registry)
+    assert not zoo.verify(model, registry=registry)
+    model.append(nn.Tanh())
+    assert [one.what for one in zoo.verify(model, registry=registry)] == ["only in b"]
+    assert not zoo.diff("looking", "looking(3)", registry=registry)
+    assert [one.path for one in zoo.diff("looking", "looking(5)", registry=registry)][:1] == ["0"]

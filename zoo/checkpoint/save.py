@@ -60,7 +60,7 @@ def save(
         >>> path = os.path.join(tempfile.mkdtemp(), "mlp.safetensors")
         >>> zoo.save(zoo.create("simple+dropout(0.2)"), path)
         >>> str(zoo.spec_of(zoo.load(path)))
-        'simple+dropout(0.2)'
+        'simple+dropout(p=0.2)'
     """
     if step is not None and type(step) is not int:
         raise OptionError(f"step={step!r} ({type(step).__name__}); expected an int")

@@ -25,6 +25,7 @@ from ..spec.values import Call
 from ..surgery.mixins import parts_of
 from ..surgery.provenance import Info, changes_of, info_of, outline_of, sealed
 from ..surgery.wrappers import Outer, refuse_scripted, refuse_sharded, unwrapped
+from ..trace.meta import try_on_meta
 from ..transaction.apply import apply_steps
 from ..transaction.optimizers import as_list
 from ..transaction.transaction import Transaction
@@ -83,8 +84,9 @@ def create(
 
 
 def twin_of(info: Info, registry: Registry) -> nn.Module:
-    """The variant that a live model's spec names, on the meta device."""
-    return _made(known_plan(info, registry), registry, "meta", {})
+    """The variant that a live model's spec names, on meta, or in memory where it can't be built there."""
+    plan = known_plan(info, registry)
+    return try_on_meta(lambda device: _made(plan, registry, device, {}))
 
 
 def _made(plan: Plan, registry: Registry, device: str | None, sources: Mapping[str, Any]) -> nn.Module:

@@ -31,11 +31,29 @@ def carry(
 ) -> Report:
     """Copy weights into a model from another model, a state dict or a safetensors file, by name.
 
-    strict: raise CheckpointError, with the report, unless every weight finds its place; the model is untouched then.
-        Otherwise what fits is copied, the rest of the model stays as it is, and the report says which is which.
-    map: parts that are called otherwise in the source, as `{its name: the model's name}`, of modules or weights:
-        `{"backbone.fc": "head"}`; an empty name stands for the whole, `{"module": ""}`.
-    mmap: map a file rather than read it.
+    Everything is compared before a tensor is touched. A float may become another float, but no integer a float, nor a
+    complex number a real one; a tensor with several names is filled under any of them.
+
+    Args:
+        model: The live model that gets them.
+        source: Another model, a state dict, or the path of a safetensors file.
+        strict: Raise, with the report, unless every weight finds its place; the model is untouched then. Otherwise what
+            fits is copied, the rest of the model stays as it is, and the report says which is which.
+        map: Parts that are called otherwise in the source, as `{its name: the model's name}`, of modules or weights:
+            `{"backbone.fc": "head"}`; an empty name stands for the whole, `{"module": ""}`.
+        mmap: Map a file rather than read it.
+
+    Returns:
+        Which weights matched, and which are missing, unexpected or of another shape; printed, a few lines.
+
+    Raises:
+        CheckpointError: With `strict`, where a weight finds no place; and for a file that can't be read.
+        OptionError: What is no source of weights, a `map` that means nothing, a model on meta.
+
+    Example:
+        >>> variant = zoo.create("simple+dropout(0.2)")
+        >>> print(zoo.carry(variant, zoo.create("simple")))
+        11 weights matched
     """
     with contents(source, mmap) as (found, value):
         return carry_from(model, found, value, strict, map)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ..files.manifest import version_of
 from ..messages.errors import OptionError, UnknownNameError, ZooError
 from ..plan.layers import format_signature
 from ..plan.options import EMPTY, options_of, signature
@@ -22,7 +22,7 @@ from ..spec.values import Call
 
 
 @dataclass(frozen=True)
-class Described:
+class Description:
     """An arch or a modifier: options with types and defaults, documentation, examples, owner and version.
 
     owner: what may stand in front of the name. version: of the distribution; for an arch of the families `timm` and
@@ -57,7 +57,19 @@ class Variant:
 
 
 def list_archs(filter: str = "", *, registry: Registry | None = None) -> list[str]:
-    """The names of all archs, sorted; filter: a glob, such as `*resnet*`."""
+    """The names of all archs, sorted.
+
+    Args:
+        filter: A glob, such as `*resnet*`; empty for all.
+        registry: What is installed; by default everything that was found.
+
+    Raises:
+        OptionError: What is no text.
+
+    Example:
+        >>> zoo.list_archs("simple*")
+        ['simple']
+    """
     if not isinstance(filter, str):
         raise OptionError(f"list_archs takes a glob, such as '*resnet*', not {filter!r}")
     names = find_archs(registry or default_registry())
@@ -65,12 +77,27 @@ def list_archs(filter: str = "", *, registry: Registry | None = None) -> list[st
 
 
 def list_modifiers(*, registry: Registry | None = None) -> list[str]:
-    """The names of all modifiers, sorted."""
+    """The names of all modifiers, sorted.
+
+    Args:
+        registry: What is installed; by default everything that was found.
+
+    Example:
+        >>> zoo.list_modifiers()[:3]
+        ['act', 'append', 'bn']
+    """
     return [name for name, _ in list_declared(Modifier, registry or default_registry())]
 
 
 def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
-    """The plugins that were found, with status (`ok`, `failed`, `disabled`), reason, and what each contributes."""
+    """The plugins that were found, those that failed too.
+
+    Args:
+        registry: What is installed; by default everything that was found.
+
+    Returns:
+        Each with its status (`ok`, `failed`, `disabled`), the reason, and what it contributes.
+    """
     from ..registry.commands import list_commands
 
     registry = registry or default_registry()
@@ -79,7 +106,23 @@ def list_plugins(*, registry: Registry | None = None) -> list[Plugin]:
 
 
 def list_variants(arch: str | None = None, *, registry: Registry | None = None) -> list[Variant]:
-    """Without an arch: the named variants of plugins. With one: an entry for each example of each modifier."""
+    """The named variants of plugins; or, with an arch, what each modifier would do to it.
+
+    Args:
+        arch: The spec of an arch, such as `"resnet18"`.
+        registry: What is installed; by default everything that was found.
+
+    Returns:
+        With an arch one entry for each example of each modifier, tried on the arch's blueprint.
+
+    Raises:
+        OptionError: What is no text.
+        ZooError: What is wrong with the arch itself.
+
+    Example:
+        >>> [variant.what for variant in zoo.list_variants("simple") if variant.name == "dropout(0.2)"]
+        ['1 × inserted before']
+    """
     registry = registry or default_registry()
     if arch is not None and not isinstance(arch, str):
         raise OptionError(f"list_variants takes an arch, such as 'resnet18', not {arch!r}")
@@ -89,7 +132,7 @@ def list_variants(arch: str | None = None, *, registry: Registry | None = None) 
 
     plan_of(parse(arch), registry)  # what is wrong with the arch itself is an error, and no reason of a modifier's
     return [
-        _tried(arch, n, example, registry)
+        _try_out(arch, n, example, registry)
         for n, m in list_declared(Modifier, registry)
         for example in _examples(n, m.value)
     ]
@@ -110,7 +153,7 @@ def _examples(reached: str, declared: Any) -> tuple[str, ...]:
     )
 
 
-def _tried(arch: str, name: str, example: str, registry: Registry) -> Variant:
+def _try_out(arch: str, name: str, example: str, registry: Registry) -> Variant:
     """What an example would do, found out on the arch's blueprint."""
     from ..factory.rehearsal import preview
 
@@ -119,32 +162,45 @@ def _tried(arch: str, name: str, example: str, registry: Registry) -> Variant:
         changes = preview(spec, registry=registry)
     except ZooError as error:
         return Variant(example, name, spec, False, str(error).split("\n")[0])
-    return Variant(example, name, spec, True, summarised([str(c.what) for c in changes]))
+    return Variant(example, name, spec, True, count_kinds([str(c.what) for c in changes]))
 
 
-def summarised(whats: Sequence[str]) -> str:
+def count_kinds(whats: Sequence[str]) -> str:
     """`17 × replaced, 1 × became`."""
     counts = {what: whats.count(what) for what in dict.fromkeys(whats)}
     return ", ".join(f"{n} × {what}" for what, n in counts.items())
 
 
-def describe(name: str, *, registry: Registry | None = None) -> Described:
-    """An arch's or a modifier's options with types and defaults, documentation, examples, owner and version.
+def describe(name: str, *, registry: Registry | None = None) -> Description:
+    """What is known of an arch, a modifier or a named variant, or of a layer or an activation that a plugin adds.
 
-    The same of a layer or an activation that a plugin adds.
+    Args:
+        name: As in a spec; with its owner in front where several have it.
+        registry: What is installed; by default everything that was found.
+
+    Returns:
+        Options with types and defaults, documentation, examples, owner and version; printed, a page.
+
+    Raises:
+        UnknownNameError: Nobody has it; with the nearest names.
+        OptionError: What is no text.
+
+    Example:
+        >>> zoo.describe("dropout").signature
+        "dropout(p: float ≥ 0 ≤ 1 = 0.5, at: Where = 'head')"
     """
     registry = registry or default_registry()
     if not isinstance(name, str):
         raise OptionError(f"describe takes the name of an arch or a modifier, such as 'resnet18', not {name!r}")
     try:
         found: Owned[Any] = find_modifier(name, registry)
-        return _described("modifier", found, found.value.apply, 1)
+        return _describe("modifier", found, found.value.apply, 1)
     except UnknownNameError as unknown:
         if unknown.owners:
             raise
         for offers in map(registry.offers, ("layer", "activation")):
             if made := offers.find(name):
-                return _maker(offers, made)
+                return _describe_layer(offers, made)
         try:
             spec = parse(name)
             if spec.parts:
@@ -158,11 +214,11 @@ def describe(name: str, *, registry: Registry | None = None) -> Described:
             raise unknown_name("arch or modifier", name, known, "see `zoo list archs`", absent) from unknown
     if not isinstance(found.value, Arch):
         doc = f"A named variant: {found.value}"
-        return Described(found.name, "variant", found.owner, found.plugin.version, (), found.name, doc, ())
-    return _described("arch", found, found.value.build, 0)
+        return Description(found.name, "variant", found.owner, found.plugin.version, (), found.name, doc, ())
+    return _describe("arch", found, found.value.build, 0)
 
 
-def _described(kind: str, found: Owned[Any], function: Callable[..., Any], skip: int) -> Described:
+def _describe(kind: str, found: Owned[Any], function: Callable[..., Any], skip: int) -> Description:
     options = tuple(
         {"name": o.name, "type": o.type} | ({} if o.default is EMPTY else {"default": o.default})
         for o in options_of(function, skip)
@@ -170,20 +226,13 @@ def _described(kind: str, found: Owned[Any], function: Callable[..., Any], skip:
     shown = signature(found.name, function, skip)
     owner, version = found.owner, found.plugin.version
     if owner == "zoo" and found.family:
-        owner, version = found.family, _version_of(found.family) or version
+        owner, version = found.family, version_of(found.family) or version
     examples = _examples(found.name, found.value) if found.owner != "zoo" else found.value.examples
-    return Described(found.name, kind, owner, version, options, shown, found.value.doc, examples)
+    return Description(found.name, kind, owner, version, options, shown, found.value.doc, examples)
 
 
-def _version_of(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _maker(offers: Offers, found: Owned[Any]) -> Described:
+def _describe_layer(offers: Offers, found: Owned[Any]) -> Description:
     """A layer or an activation of a plugin. Imports what makes it."""
     maker = offers[found.name]
     doc, version = inspect.getdoc(maker) or "", found.plugin.version
-    return Described(found.name, offers.kind, found.owner, version, (), format_signature(found.name, maker), doc, ())
+    return Description(found.name, offers.kind, found.owner, version, (), format_signature(found.name, maker), doc, ())

@@ -17,8 +17,8 @@ from ..registry.registry import Registry, default_registry
 from ..surgery.changes import Change, Changes
 from ..surgery.provenance import Info, changes_of, info_of
 from ..surgery.wrappers import unwrapped
-from ..trace.blueprint import Blueprint, device_of, sample_input
-from ..trace.flops import flops_by_path, own_flops
+from ..trace.blueprint import Blueprint, device_of
+from ..trace.flops import count_flops, own_flops
 from ..transaction.apply import apply_steps
 from ..transaction.transaction import trial
 
@@ -29,8 +29,22 @@ if TYPE_CHECKING:
 def changes(model: nn.Module, *, registry: Registry | None = None) -> Changes:
     """What each modifier did to a model: path, what, before, after, parameters and FLOPs added, live or not.
 
-    FLOPs are those of one sample input of the arch, found by applying the spec once more on the meta device, where
-    layers with weights came or went. They are None for a model whose arch the zoo doesn't know or can't run.
+    Args:
+        model: A live model, in wrappers too.
+        registry: What is installed; by default everything that was found.
+
+    Returns:
+        The changes in order; false when nothing was done; printed, a tree. FLOPs are those of one sample input of the
+        arch, two for a multiply and add, found by applying the spec once more on the meta device, where layers with
+        weights came or went. They are None for a model whose arch the zoo doesn't know or can't run.
+
+    Raises:
+        OptionError: What isn't a live model.
+
+    Example:
+        >>> print(zoo.changes(zoo.create("simple+dropout(0.2)")))
+        dropout(p=0.2)
+          layers3.0: inserted before Dropout(p=0.2, inplace=False)
     """
     if not isinstance(unwrapped(model), torch.nn.Module):
         raise OptionError(f"changes takes a live model, not {model!r}; zoo.create makes one from a spec")
@@ -40,19 +54,19 @@ def changes(model: nn.Module, *, registry: Registry | None = None) -> Changes:
     if not info.is_buildable:
         return found
     try:
-        counted = _counted(info, registry or default_registry())
+        counted = _count_changes(info, registry or default_registry())
     except ZooError:  # a plugin is gone, or does other things by now
         return found
-    if [_place(change) for change in counted] != [_place(change) for change in found]:
+    if [_key(change) for change in counted] != [_key(change) for change in found]:
         return found
     return Changes(replace(change, flops=twin.flops) for change, twin in zip(found, counted, strict=True))
 
 
-def _place(change: Change) -> tuple[str, str, str]:
+def _key(change: Change) -> tuple[str, str, str]:
     return change.part, change.path, change.what
 
 
-def _counted(info: Info, registry: Registry) -> tuple[Change, ...]:
+def _count_changes(info: Info, registry: Registry) -> tuple[Change, ...]:
     """The changes that a spec makes, each with its FLOPs: from the blueprint's memory if they were asked for before."""
     spec, plan = info.spec, known_plan(info, registry)
     with registry.keep(Workshop).lock:
@@ -76,7 +90,7 @@ def _replay(plan: Plan, blueprint: Blueprint) -> list[Change]:
             weights = any(change.added or change.removed for change in waiting)
             after = _count(model, sample) if weights else before
             if before and after:  # else between two steps nothing fits, and both are counted together
-                found += [replace(one, flops=_more(one, before, after)) for one in waiting]
+                found += [replace(one, flops=_subtract(one, before, after)) for one in waiting]
                 before, waiting = after, []
     return found + waiting
 
@@ -86,15 +100,11 @@ _Count = tuple[Mapping[str, int], Mapping[str, int]]
 
 
 def _count(model: nn.Module, sample: Any) -> _Count | None:
-    try:
-        arguments = sample_input(model, sample, batch=1)
-        total = flops_by_path(model, arguments) if arguments else None
-    except Exception:  # whatever a forward raises here only means that nothing can be counted
-        return None
-    return None if total is None else (total, own_flops(model, total))
+    total = count_flops(model, sample)
+    return (total, own_flops(model, total)) if total else None
 
 
-def _more(change: Change, before: _Count, after: _Count) -> int:
+def _subtract(change: Change, before: _Count, after: _Count) -> int:
     """A module that stayed answers for itself; what came, went or was inserted, for all that is in it."""
     own = not change.kind.is_structural
     return after[own].get(change.path, 0) - before[own].get(change.path, 0)

@@ -36,19 +36,30 @@ def summary(
 ) -> Summary:
     """What a model is made of: each module with output shape, parameters, FLOPs and activation memory.
 
-    spec_or_model: a spec, which is built on the meta device, or a live model, which stays as it is; its hooks don't
-        run. The forward is one in eval mode, of zeros.
-    input_size: the shape of one input without the batch dimension, `(3, 224, 224)`, or a list of shapes where the
-        forward takes several. By default the sample input of the model's arch.
-    arguments: what the forward takes, in place of a size: for token numbers, dicts and the like.
-    batch_size: how many go in at once; shapes, FLOPs and memory are those of the batch.
-    depth: print no deeper than this; the values hold every module.
+    The forward is one in eval mode, of zeros. FLOPs are torch.utils.flop_counter's: two for a multiply and add. The
+    memory of activations is what the modules give, in bytes, each tensor once, whether it's kept for a backward or not.
 
-    FLOPs are torch.utils.flop_counter's: two for a multiply and add. The memory of activations is what the modules
-    give, in bytes, each tensor once, whether it's kept for a backward or not.
+    Args:
+        spec_or_model: A spec, which is built on the meta device; or a live model, which stays as it is and whose hooks
+            don't run.
+        input_size: The shape of one input without the batch dimension, `(3, 224, 224)`, or a list of shapes where the
+            forward takes several. By default the sample input of the model's arch.
+        arguments: What the forward takes, in place of a size: for token numbers, dicts and the like.
+        batch_size: How many go in at once; shapes, FLOPs and memory are those of the batch.
+        depth: Print no deeper than this; the values hold every module.
+        registry: What is installed; by default everything that was found.
 
-    Raises ShapeError where the input can't go through: which module, what arrived, what it wants; OptionError without
-    a size where no arch names one.
+    Returns:
+        A tree of rows with the totals; printed, a table.
+
+    Raises:
+        ShapeError: The input can't go through: which module, what arrived, what it wants.
+        OptionError: There is no size, and no arch names one; or what isn't a size.
+        NotApplicableError: A model that can't be copied, or whose modules take no hooks.
+
+    Example:
+        >>> zoo.summary("simple", (100,)).flops
+        34280
     """
     given = spec_or_model
     if not isinstance(given, (str, Spec, nn.Module)):
@@ -58,7 +69,7 @@ def summary(
 
     def measure(device: str | None) -> tuple[nn.Module, tuple[Any, ...], Mapping[str, Cost]]:
         model = unwrapped(given) if isinstance(given, nn.Module) else create(given, device=device, registry=registry)
-        took = _arguments(model, input_size, arguments, batch_size, registry)
+        took = _make_arguments(model, input_size, arguments, batch_size, registry)
         return model, took, measure_costs(model, took)
 
     model, took, found = measure(None) if isinstance(given, nn.Module) else try_on_meta(measure)
@@ -66,10 +77,10 @@ def summary(
     name = str(info.spec) if info else parts_of(type(model))[0].__name__
     inputs = tuple(tuple(leaf.shape) for leaf in pytree.tree_leaves(took) if isinstance(leaf, Tensor))
     weights = [{n: Weight.of(t) for n, t in named} for named in (model.named_parameters(), model.named_buffers())]
-    return Summary(name, inputs, _row("", model, found, {}), weights[0], weights[1], depth)
+    return Summary(name, inputs, _make_row("", model, found, {}), weights[0], weights[1], depth)
 
 
-def _arguments(
+def _make_arguments(
     model: nn.Module,
     size: Size | None,
     arguments: tuple[Any, ...] | None,
@@ -91,10 +102,10 @@ def _arguments(
                 f"nothing says what this {type(model).__name__} takes; give input_size=, the shape of one input "
                 "without the batch dimension, as in input_size=(3, 224, 224)"
             )
-    return _zeros(model, sample, batch_size)
+    return _make_zeros(model, sample, batch_size)
 
 
-def _zeros(model: nn.Module, sample: Any, batch_size: int) -> tuple[Any, ...]:
+def _make_zeros(model: nn.Module, sample: Any, batch_size: int) -> tuple[Any, ...]:
     tensors = [t for t in [*model.parameters(), *model.buffers()] if t.is_floating_point()]
     dtype, device = (tensors[0].dtype, tensors[0].device) if tensors else (torch.float32, torch.device("cpu"))
     shapes = [sample] if _is_shape(sample) else list(sample) if isinstance(sample, Sequence) else []
@@ -110,11 +121,11 @@ def _is_shape(value: Any) -> bool:
     return whole and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value)
 
 
-def _row(path: str, module: nn.Module, found: Mapping[str, Cost], listed: dict[int, str]) -> Row:
+def _make_row(path: str, module: nn.Module, found: Mapping[str, Cost], listed: dict[int, str]) -> Row:
     """A module's row, with those below it. listed: where each module was met first."""
     first = listed.setdefault(id(module), path)
     below = [(join(path, name), child) for name, child in children_of(module).items()]
-    children = tuple(_row(at, child, found, listed) for at, child in below)
+    children = tuple(_make_row(at, child, found, listed) for at, child in below)
     own = list(module.parameters())
     total, trainable = sum(p.numel() for p in own), sum(p.numel() for p in own if p.requires_grad)
     buffers = sum(b.numel() for b in module.buffers())

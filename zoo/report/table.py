@@ -84,7 +84,7 @@ class Summary:
     @cached_property
     def modules(self) -> dict[str, Row]:
         """Every row by its path, in the model's order, the model itself first."""
-        return {row.path: row for row, _ in _walk(self.root, 0)}
+        return {row.path: row for row, _ in _list_rows(self.root, 0)}
 
     @property
     def parameters(self) -> int:
@@ -127,24 +127,25 @@ class Summary:
         frozen = ("frozen",) if self.frozen else ()
         return ("module", "class", "output", "parameters", *frozen, "FLOPs", "activations")
 
-    def _shown(self) -> Iterator[tuple[str, ...]]:
+    def _rows_of_text(self) -> Iterator[tuple[str, ...]]:
         """The rows of the table, as text; the first column is indented."""
-        for row, depth in _walk(self.root, 0):
+        for row, depth in _list_rows(self.root, 0):
             if self.depth is None or depth <= self.depth:
                 yield (
                     "  " * depth + (row.path.rpartition(".")[2] or "(model)"),
                     f"{row.cls} = {row.shared_with}" if row.shared_with else row.cls,
-                    _shapes(row.outputs) if any(one.calls for one, _ in _walk(row, 0)) else "not called",
+                    _format_shapes(row.outputs) if any(one.calls for one, _ in _list_rows(row, 0)) else "not called",
                     f"{row.parameters:,}",
                     *([f"{row.frozen:,}"] if self.frozen else []),
-                    _with_unit(row.flops, ""),
-                    _with_unit(row.memory, "B"),
+                    _format_number(row.flops, ""),
+                    _format_number(row.memory, "B"),
                 )
 
     def _totals(self) -> str:
         frozen = f", {self.frozen:,} of them frozen" if self.frozen else ""
-        flops, memory = _with_unit(self.flops, "FLOPs"), _with_unit(self.memory, "B")
-        return f"{self.parameters:,} parameters{frozen}; for {_shapes(self.inputs)}: {flops}, {memory} of activations"
+        flops, memory = _format_number(self.flops, "FLOPs"), _format_number(self.memory, "B")
+        inputs = _format_shapes(self.inputs)
+        return f"{self.parameters:,} parameters{frozen}; for {inputs}: {flops}, {memory} of activations"
 
     def __rich__(self) -> Group:
         from rich import box
@@ -155,7 +156,7 @@ class Summary:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, column in enumerate(self._columns()):
             table.add_column(column, justify="right" if number > 2 else "left", overflow="fold")
-        for cells in self._shown():
+        for cells in self._rows_of_text():
             table.add_row(*map(Text, cells))  # Text, since rich would read square brackets in a str as markup
         return Group(Text(self.name), table, Text(self._totals()))
 
@@ -168,25 +169,25 @@ class Summary:
 
     def _repr_html_(self) -> str:
         """For notebooks: escaped, without scripts, capped."""
-        rows = list(self._shown())
+        rows = list(self._rows_of_text())
         head = "".join(f"<th>{name}</th>" for name in self._columns())
-        lines = ["".join(_cell(text, i) for i, text in enumerate(cells)) for cells in rows[:MOST_SHOWN]]
+        lines = ["".join(_format_cell(text, i) for i, text in enumerate(cells)) for cells in rows[:MOST_SHOWN]]
         more = f"<p>{more}</p>" if (more := and_more(len(rows), MOST_SHOWN, "… and ")) else ""
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         title = html.escape(f"{self.name}: {self._totals()}")
         return f"<details open><summary>{title}</summary><table><tr>{head}</tr>{body}</table>{more}</details>"
 
 
-def _cell(text: str, column: int) -> str:
+def _format_cell(text: str, column: int) -> str:
     align = "right" if column > 2 else "left"
     return f'<td style="text-align:{align};white-space:pre">{html.escape(text)}</td>'
 
 
-def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
+def _format_shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
     return " ".join(map(str, shapes[:4])) + and_more(len(shapes), 4)
 
 
-def _with_unit(number: int, unit: str) -> str:
+def _format_number(number: int, unit: str) -> str:
     """A number in three digits: `3.63 G`, `19.7 MB`."""
     value, prefix = float(number), ""
     for following in "kMGTPE":
@@ -196,7 +197,7 @@ def _with_unit(number: int, unit: str) -> str:
     return f"{value:.3g} {prefix}{unit}".rstrip()
 
 
-def _walk(row: Row, depth: int) -> Iterator[tuple[Row, int]]:
+def _list_rows(row: Row, depth: int) -> Iterator[tuple[Row, int]]:
     yield row, depth
     for child in row.children:
-        yield from _walk(child, depth + 1)
+        yield from _list_rows(child, depth + 1)

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..messages.errors import NotApplicableError
 from ..surgery.walk import join, places
+from .blueprint import sample_input
 from .meta import needs_memory, try_on_meta
 from .shape_errors import explain
 from .skeleton import make_skeleton
@@ -72,6 +73,18 @@ def flops_by_path(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, int
     """
     with _Passing():
         return {path: cost.flops for path, cost in measure_costs(model, arguments).items()}
+
+
+def count_flops(model: nn.Module, sample: Any) -> Mapping[str, int]:
+    """The same for one sample of the model's arch; empty where there is none, or the model can't be run on it.
+
+    It may have been edited by hand, so that a forward fails in any way, and is still to be shown and compared.
+    """
+    try:
+        arguments = sample_input(model, sample, batch=1)
+        return flops_by_path(model, arguments) if arguments else {}
+    except Exception:
+        return {}
 
 
 def own_flops(model: nn.Module, total: Mapping[str, int]) -> dict[str, int]:
