@@ -612,3 +612,18 @@ def test_a_users_class_has_a_head_where_its_name_says_so(name: str) -> None:
 def test_a_head_is_not_guessed_where_it_is_not_clear(model: nn.Module) -> None:
     with pytest.raises(zoo.NotApplicableError, match="names no 'head'; say where, as in dropout"):
         zoo.modify(model, "dropout(0.2)")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"group": 0}, "group= says where an optimizer's new parameters go; give the optimizer too"),
+        ({"optimizer": 3}, "optimizer=3; expected a torch.optim.Optimizer, or a list of them"),
+    ],
+)
+def test_what_does_not_go_with_an_optimizer(options: dict[str, Any], text: str) -> None:
+    model = zoo.create("simple")
+    with pytest.raises(zoo.OptionError) as raised:
+        zoo.modify(model, "dropout(0.2)", **options)
+    assert str(raised.value) == text
+    assert not zoo.changes(model)

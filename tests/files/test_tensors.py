@@ -201,3 +201,22 @@ def train(model: nn.Module, optimizer: Any, schedule: Any, images: list[Tensor])
         schedule.step()
         losses.append(float(loss.detach()))
     return losses
+
+
+def test_a_file_that_is_cut_off_while_it_is_read(path: Path) -> None:
+    store(path, writer({"a": torch.ones(4), "b": torch.ones(4000)}, {}))
+    with opened(path, mapped=False) as file:
+        with open(path, "r+b") as other:
+            other.truncate(1000)
+        with pytest.raises(zoo.CheckpointError) as raised:
+            file.tensor("b")
+    assert str(raised.value) == f"'{path}' became shorter while it was read"
+
+
+def test_a_header_that_nobody_would_read_again_is_not_written() -> None:
+    """An entry is its name, and 52 characters around it; the header ends at a multiple of 64."""
+    with pytest.raises(zoo.CheckpointError) as raised:
+        writer({"x" * 9_000_000: torch.ones(1)}, {})
+    written = int(str(raised.value).split()[4].replace(",", ""))
+    assert str(raised.value) == f"the header would take {written:,} bytes; at most 8,388,608 are read again"
+    assert 9_000_000 < written < 9_000_200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -125,3 +127,31 @@ def test_a_model_that_waits_for_its_sizes_takes_them_from_the_weights() -> None:
 def test_what_waits_for_its_size_is_told_without_one() -> None:
     with pytest.raises(zoo.CheckpointError, match=r"of another shape or kind: 0\.weight \(wants float32\[\?\], "):
         zoo.carry(nn.Sequential(nn.LazyLinear(3)), {"0.weight": torch.ones(3, 4).long(), "0.bias": torch.ones(3)})
+
+
+def _of_inference() -> nn.Module:
+    with torch.inference_mode():
+        return nn.Linear(2, 1)
+
+
+def _expanded() -> nn.Module:
+    model = nn.Linear(2, 1)
+    model.register_buffer("scale", torch.ones(1).expand(3))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (_of_inference, "'weight' was made in inference mode and takes no values outside of it"),
+        (_expanded, "'scale' is one number shown several times, which takes no values; make it contiguous"),
+    ],
+)
+def test_what_takes_no_values_is_found_before_anything_is_touched(make: Callable[[], nn.Module], text: str) -> None:
+    model = make()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(zoo.CheckpointError) as raised:
+        zoo.carry(model, {name: torch.full(tensor.shape, 7.0) for name, tensor in before.items()})
+    assert str(raised.value) == text
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)

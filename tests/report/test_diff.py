@@ -175,6 +175,7 @@ def test_what_a_module_became_is_said() -> None:
         (lambda: nn.ReLU(), "the zoo neither made nor modified this ReLU, so it has no spec"),
         (
             lambda: zoo.modify(nn.Sequential(nn.ReLU()), "act(silu)"),
+            "'?Sequential+act(name=silu)' can't be rebuilt, so there is nothing to hold the model against: "
             "'?Sequential' is an arch that the zoo doesn't know",
         ),
         (lambda: zoo.create("resnet18", norm_layer=nn.InstanceNorm2d, device="meta"), "can't be written in a spec"),
