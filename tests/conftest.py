@@ -34,6 +34,11 @@ def _fresh_dynamo() -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
 class World:
     """Distributions made up in a directory that stands on `sys.path`."""
 

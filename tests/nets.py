@@ -7,6 +7,7 @@ import io
 import pickle
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -128,8 +129,8 @@ def same(a: Any, b: Any) -> bool:
     return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
 
 
-def run(model: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
-    """One forward under one seed, which fixes what dropout draws, without gradients; in this mode, if one is named."""
+def run(model: Any, *args: Any, training: bool | None = False, **kwargs: Any) -> Any:
+    """One forward in this mode (None: as it stands), without gradients, and under one seed, for what dropout draws."""
     if training is not None:
         model.train(training)
     torch.manual_seed(2)
@@ -146,6 +147,21 @@ def gradients(model: nn.Module, loss: Tensor) -> list[Tensor]:
     model.zero_grad()
     loss.backward()
     return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+def there(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers, those outside of the state dict too."""
+    return {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
+
+
+def ties(model: nn.Module) -> set[tuple[str, ...]]:
+    names: dict[int, tuple[str, ...]] = {}
+    for name, tensor in there(model).items():
+        names[id(tensor)] = (*names.get(id(tensor), ()), name)
+    return set(names.values())
 
 
 def frozen(model: nn.Module) -> set[str]:
@@ -173,6 +189,11 @@ def saved(model: nn.Module) -> Any:
     torch.save(model, file)
     file.seek(0)
     return torch.load(file, weights_only=False)
+
+
+def back(model: nn.Module, path: Path, **options: Any) -> nn.Module:
+    zoo.save(model, path)
+    return zoo.load(path, **options)
 
 
 def compiled(model: nn.Module) -> Any:

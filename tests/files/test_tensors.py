@@ -14,18 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import zoo
-from tests.whole.test_field import run, same
+from tests.nets import run, same
 from zoo.files.atomic import store
 from zoo.files.tensors import DTYPES, in_order, opened, writer
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[1] / "data"
 SHAPES: list[tuple[int, ...]] = [(), (0, 3), (1,), (3,), (16,), (5, 5), (4, 16), (27, 1), (64,), (1001,)]
 OFFSETS = range(0, 64, 4)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "model.safetensors"
 
 
 def header_of(content: bytes) -> tuple[dict[str, Any], int]:

@@ -87,7 +87,7 @@ def test_heads_come_and_go_on_a_live_model() -> None:
     assert {id(p) for p in model.parameters()} == {id(p) for p in optimizer.param_groups[0]["params"]}
     again = zoo.create(str(zoo.spec_of(model))).eval()
     again.load_state_dict(model.state_dict())
-    assert same(run(again, x), run(model, x))
+    assert same(run(again, x, training=True), run(model, x, training=True))
 
 
 def test_convolutional_heads_may_have_a_hidden_layer() -> None:
@@ -274,23 +274,23 @@ def test_a_head_with_the_classifiers_weights_is_the_classifier(arch: str, shape:
     result = model.load_state_dict(names, strict=False)
     assert result.missing_keys == [f"{classifier}.other.weight", f"{classifier}.other.bias"]
     x = torch.randn(2, *shape)
-    out = run(model, x, training=False)
-    torch.testing.assert_close(out["same"], run(plain, x, training=False))
+    out = run(model, x)
+    torch.testing.assert_close(out["same"], run(plain, x))
     assert out["other"].shape == (2, 2)
 
 
 @pytest.mark.parametrize(("arch", "shape"), HEADED)
 def test_a_task_gives_one_tensor_for_one_call(arch: str, shape: tuple[int, ...]) -> None:
     model, x = zoo.create(f"{arch}+heads(a=3, b=1)"), torch.randn(2, *shape)
-    every = run(model, x, training=False)
+    every = run(model, x)
     assert {name: tuple(out.shape) for name, out in every.items()} == {"a": (2, 3), "b": (2, 1)}
     for name in ("b", "a"):
-        torch.testing.assert_close(run(model, x, training=False, task=name), every[name])
+        torch.testing.assert_close(run(model, x, task=name), every[name])
     with pytest.raises(zoo.OptionError, match=r"there is no head 'c'; the heads: a, b"):
-        run(model, x, training=False, task="c")
+        run(model, x, task="c")
     with pytest.raises((RuntimeError, ValueError)):  # fails inside, after the choice was made
-        run(model, torch.randn(2, 3), training=False, task="a")
-    after = run(model, x, training=False)
+        run(model, torch.randn(2, 3), task="a")
+    after = run(model, x)
     assert all(torch.equal(after[name], every[name]) for name in every)
 
 
@@ -313,9 +313,9 @@ def test_heads_of_heads_join_them() -> None:
     assert list(model.head) == ["a", "b", "c"]
     assert torch.equal(model.head.a.weight, trained)
     x = images(4, 16)
-    out = run(model, x, training=False)
+    out = run(model, x)
     assert [(name, t.shape[1]) for name, t in out.items()] == [("a", 3), ("b", 2), ("c", 1)]
-    torch.testing.assert_close(run(model, x, training=False, task="c"), out["c"])
+    torch.testing.assert_close(run(model, x, task="c"), out["c"])
     assert [str(part) for part in zoo.spec_of(model).parts] == ["heads(a=3)", "heads(b=2, c=1)"]
 
 
@@ -334,8 +334,8 @@ def test_a_heads_name_is_taken_or_refused_with_the_reason(name: str) -> None:
         assert reason.startswith(f"heads: a head can't be called '{name}': ")
         return
     model, x = zoo.create(spec), torch.randn(3, 100)
-    assert set(run(model, x, training=False)) == {name, "other"}
-    assert run(model, x, training=False, task=name).shape == (3, 2)
+    assert set(run(model, x)) == {name, "other"}
+    assert run(model, x, task=name).shape == (3, 2)
 
 
 def refusal(spec: str) -> str | None:

@@ -14,6 +14,7 @@ from timm.models._registry import _module_to_models
 from torch import nn
 
 import zoo
+from tests.nets import run, same, tensors
 
 SMALLEST = """
 beit_base_patch16_224 halonet_h1 test_byobnet cait_xxs24_224 coat_tiny convit_tiny convmixer_768_32
@@ -58,21 +59,6 @@ def image_size(name: str) -> tuple[int, ...]:
                 continue
             return (3, side, side)
     return tuple(model.pretrained_cfg["input_size"])
-
-
-def tensors(output: Any) -> list[torch.Tensor]:
-    if isinstance(output, torch.Tensor):
-        return [output]
-    return [t for value in (output.values() if isinstance(output, dict) else output) for t in tensors(value)]
-
-
-def same(a: Any, b: Any) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
-
-
-def run(model: nn.Module, x: torch.Tensor) -> Any:
-    with torch.no_grad():
-        return model.eval()(x)
 
 
 @pytest.mark.parametrize("name", marked(SMALLEST))

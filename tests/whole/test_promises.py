@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo
+from tests.nets import run, tensors
 
 # The arch of a spec, and the shape of one input. One of each family runs always, cut down where it is deep ...
 SMALL = {
@@ -98,14 +99,8 @@ def inputs(arch: str) -> Tensor:
     return torch.randn(2, *ARCHS[arch], generator=torch.Generator().manual_seed(1))
 
 
-def flat(output: Any) -> list[Tensor]:
-    return list(output.values()) if isinstance(output, dict) else [output]
-
-
-@torch.no_grad()
-def run(model: Any, x: Tensor, **kwargs: Any) -> list[Tensor]:
-    torch.manual_seed(2)  # what dropout draws
-    return flat(model(x, **kwargs))
+def outputs(model: Any, x: Tensor, **kwargs: Any) -> list[Tensor]:
+    return tensors(run(model, x, training=None, **kwargs))
 
 
 def assert_equal(got: list[Tensor], expected: list[Tensor]) -> None:
@@ -163,7 +158,7 @@ def test_where_there_is_nothing_to_do_it_says_so(arch: str, mod: str) -> None:
     with pytest.raises(zoo.NotApplicableError, match="has no BatchNorm"):
         zoo.modify(model, mod)
     assert not zoo.changes(model)
-    assert_equal(run(model, inputs(arch)), run(shared(arch), inputs(arch)))
+    assert_equal(outputs(model, inputs(arch)), outputs(shared(arch), inputs(arch)))
 
 
 # Weights and names survive
@@ -174,7 +169,7 @@ def test_trunk_methods_work_as_before(arch: str, mod: str) -> None:
     plain, model, x = shared(arch), variant(arch, mod), inputs(arch)
     if not hasattr(plain, "forward_features"):  # the zoo's own nets: the heads see what the classifier saw
         plain, model = (classifier_input(m) for m in (plain, model))
-        assert_equal(run(model, x), run(plain, x))
+        assert_equal(outputs(model, x), outputs(plain, x))
         return
     with torch.no_grad():
         features = model.forward_features(x)
@@ -217,7 +212,7 @@ def test_heads_rename_nothing(arch: str, mod: str) -> None:
 @pytest.mark.usefixtures("_fresh_dynamo")
 def test_compiles_to_one_graph(arch: str, mod: str) -> None:
     model, x = variant(arch, mod), inputs(arch)
-    assert_close(run(torch.compile(model, fullgraph=True, backend="eager"), x), run(model, x))
+    assert_close(outputs(torch.compile(model, fullgraph=True, backend="eager"), x), outputs(model, x))
 
 
 FEW_MODS = [case for case in ALL_MODS if case.values[0] in QUICK or case.id.startswith("vit")]
@@ -228,8 +223,8 @@ FEW_MODS = [case for case in ALL_MODS if case.values[0] in QUICK or case.id.star
 def test_compiles_in_train_mode(arch: str, mod: str) -> None:
     """The same dropout mask, since the eager backend draws as eager mode does."""
     model, x = copy.deepcopy(variant(arch, mod)).train(), inputs(arch)
-    expected = run(copy.deepcopy(model), x)
-    assert_close(run(torch.compile(model, fullgraph=True, backend="eager"), x), expected)
+    expected = outputs(copy.deepcopy(model), x)
+    assert_close(outputs(torch.compile(model, fullgraph=True, backend="eager"), x), expected)
 
 
 @pytest.mark.parametrize("arch", ["simple", pytest.param("convnet", marks=pytest.mark.slow)])
@@ -237,7 +232,7 @@ def test_compiles_in_train_mode(arch: str, mod: str) -> None:
 def test_compiles_with_inductor(arch: str) -> None:
     model, x = variant(arch, chain(arch)), inputs(arch)
     compiled = torch.compile(model, fullgraph=True)
-    assert_close(run(compiled, x), run(model, x))
+    assert_close(outputs(compiled, x), outputs(model, x))
 
 
 @pytest.mark.parametrize(("arch", "mod"), FEW_MODS)
@@ -245,7 +240,7 @@ def test_compiles_with_inductor(arch: str) -> None:
 def test_compiles_with_a_task(arch: str, mod: str) -> None:
     model, x = variant(arch, mod), inputs(arch)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
-    assert_close(run(compiled, x, task="b"), run(model, x)[1:])
+    assert_close(outputs(compiled, x, task="b"), outputs(model, x)[1:])
 
 
 @pytest.mark.parametrize(("arch", "mod"), COMPILED)
@@ -254,7 +249,7 @@ def test_compiles_with_a_task(arch: str, mod: str) -> None:
 def test_exports(arch: str, mod: str, strict: bool) -> None:
     model, x = variant(arch, mod), inputs(arch)
     exported = torch.export.export(model, (x,), strict=strict).module()
-    assert_close(run(exported, x), run(model, x))
+    assert_close(outputs(exported, x), outputs(model, x))
 
 
 @pytest.mark.parametrize(("arch", "mod"), FEW_MODS)
@@ -265,7 +260,7 @@ def test_exports_with_a_named_dynamic_batch(arch: str, mod: str, strict: bool) -
     sizes = {"x": {0: torch.export.Dim("batch", min=2)}}
     exported = torch.export.export(model, (x,), dynamic_shapes=sizes, strict=strict).module()
     more = torch.cat([x, x, x])
-    assert_close(run(exported, more), run(model, more))
+    assert_close(outputs(exported, more), outputs(model, more))
 
 
 @pytest.mark.parametrize(("arch", "mod"), FEW_MODS)
@@ -273,4 +268,4 @@ def test_exports_with_a_named_dynamic_batch(arch: str, mod: str, strict: bool) -
 def test_exports_with_a_task(arch: str, mod: str) -> None:
     model, x = variant(arch, mod), inputs(arch)
     exported = torch.export.export(model, (x,), {"task": "b"}, strict=False).module()
-    assert_close(run(exported, x, task="b"), run(model, x)[1:])
+    assert_close(outputs(exported, x, task="b"), outputs(model, x)[1:])
