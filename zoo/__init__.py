@@ -55,10 +55,10 @@ if TYPE_CHECKING:
     from .primitives.resize import features_of as features_of
     from .primitives.resize import make_like as make_like
     from .primitives.resize import tie_again as tie_again
-    from .registry.declare import Arch as Arch
-    from .registry.declare import Family as Family
-    from .registry.declare import Modifier as Modifier
-    from .registry.declare import Where as Where
+    from .registry.declarations import Arch as Arch
+    from .registry.declarations import Family as Family
+    from .registry.declarations import Modifier as Modifier
+    from .registry.declarations import Where as Where
     from .registry.declare import arch as arch
     from .registry.declare import family as family
     from .registry.declare import modifier as modifier
@@ -107,7 +107,8 @@ _HOMES = {
     "report.changes": "changes",
     "files.manifest": "Manifest",
     "surgery.mixins": "Mixin",
-    "registry.declare": "Arch Family Modifier Where arch family modifier",
+    "registry.declarations": "Arch Family Modifier Where",
+    "registry.declare": "arch family modifier",
     "files.match": "Report",
     "files.weights": "carry",
     "checkpoint.load": "load read_manifest",

@@ -22,8 +22,8 @@ from torch import nn
 import zoo
 from tests.conftest import World
 from zoo.cli.main import main
+from zoo.plan.lookup import find_base, find_modifier
 from zoo.registry.loader import load_plugins
-from zoo.registry.lookup import find_base, find_modifier
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 

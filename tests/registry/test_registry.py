@@ -14,7 +14,7 @@ from torch import nn
 from zoo_archs import timm_models
 
 import zoo
-from zoo.registry.lookup import find_base
+from zoo.plan.lookup import find_base
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 

@@ -17,9 +17,9 @@ from ..files.tensors import NAMES
 from ..messages.errors import CheckpointError
 from ..messages.text import quote
 from ..plan.bind import spell_out
+from ..plan.lookup import find_base, find_modifier
 from ..plan.resolve import Plan, plan_of
-from ..registry.declare import Arch
-from ..registry.lookup import find_base, find_modifier
+from ..registry.declarations import Arch
 from ..registry.owners import Owned
 from ..registry.plugins import OWN, Plugin, normalise
 from ..registry.registry import Registry

@@ -17,10 +17,10 @@ from ..files.manifest import Manifest, Owner, check_parts, installable, spec_of_
 from ..messages.errors import CheckpointError, OptionError, UnknownNameError, ZooError
 from ..messages.text import printable, quote
 from ..plan.bind import add_keywords
+from ..plan.families import rebuild_arch
+from ..plan.lookup import find_base, find_modifier
 from ..plan.resolve import Plan, plan_of
-from ..registry.declare import Arch
-from ..registry.families import rebuild_arch
-from ..registry.lookup import find_base, find_modifier
+from ..registry.declarations import Arch
 from ..registry.owners import Owned
 from ..registry.registry import Registry
 from ..spec.spec import Spec

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 
 from ..messages.errors import OptionError, UnknownNameError
-from ..registry.lookup import find_base, find_modifier
+from ..plan.lookup import find_base, find_modifier
 from ..registry.plugins import OWN, RESERVED_OWNERS, normalise
 from ..registry.registry import Registry, default_registry
 from ..spec.values import Call

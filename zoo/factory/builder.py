@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..messages.errors import PluginWarning, ZooError
+from ..plan.families import rebuild_arch
 from ..plan.options import call_bound
 from ..plan.resolve import Plan, plan_of
-from ..registry.declare import Arch
-from ..registry.families import rebuild_arch
+from ..registry.declarations import Arch
 from ..registry.plugins import reason_of
 from ..registry.registry import Registry, default_registry
 from ..spec.spec import Spec

@@ -17,7 +17,7 @@ import torch
 from ..files.weights import Weights, carry
 from ..messages.errors import OptionError, ZooError
 from ..plan.resolve import Plan, plan_of, sources_of, steps_of
-from ..registry.declare import RESERVED
+from ..registry.declarations import RESERVED_OPTIONS
 from ..registry.registry import Registry, default_registry
 from ..spec.parser import read_mods
 from ..spec.spec import Spec, parse
@@ -68,7 +68,7 @@ def create(
     device = _target(device, dtype)
     if weights is None and map is not None:
         raise OptionError("map= says what parts are called in the source of the weights; give weights= too")
-    reserved = {k: arch_options.pop(k) for k in RESERVED if k in arch_options} | {"pretrained": pretrained}
+    reserved = {k: arch_options.pop(k) for k in RESERVED_OPTIONS if k in arch_options} | {"pretrained": pretrained}
     plan = plan_of(parse(spec), registry, arch_options)
     sources = sources_of(plan.arch, reserved)
     meta = device is not None and device.type == "meta"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..messages.errors import OptionError, SpecError, ZooError
 from ..messages.text import count, suggest
-from ..registry.declare import RESERVED
+from ..registry.declarations import RESERVED_OPTIONS
 from ..registry.registry import Registry
 from ..spec.values import INT_LIMIT, Call, Value, from_python, is_name
 from .check import check, is_default
@@ -73,7 +73,7 @@ def _match(
             continue
         if key in given:
             raise OptionError(f"{call.name}: '{key}' is given by position and by name; its options: {shown}")
-        if key in RESERVED:
+        if key in RESERVED_OPTIONS:
             raise OptionError(f"{call.name}: '{key}' can't stand in a spec; write zoo.create(spec, {key}=...)")
         if many and key == many.name:
             raise OptionError(f"{call.name}: '{key}' are given by position, without a name; its options: {shown}")

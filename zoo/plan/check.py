@@ -12,7 +12,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from ..messages.errors import OptionError
-from ..registry.declare import Where
+from ..registry.declarations import Where
 from ..registry.registry import Registry
 from ..spec.values import List, Value, convert_sequences, format_value, from_python, iter_layers
 from .layers import Layer, Template, layers_of

@@ -10,7 +10,7 @@ from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..messages.errors import PluginError
-from ..registry.declare import RESERVED, Where
+from ..registry.declarations import RESERVED_OPTIONS, Where
 
 EMPTY = inspect.Parameter.empty
 _SIGNS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
@@ -44,7 +44,9 @@ class Option:
 @cache
 def options_of(function: Callable[..., Any], skip: int = 0) -> tuple[Option, ...]:
     """The options in a function's signature, less the first `skip` and those that only `create` may set."""
-    parameters = [p for p in list(inspect.signature(function).parameters.values())[skip:] if p.name not in RESERVED]
+    parameters = [
+        p for p in list(inspect.signature(function).parameters.values())[skip:] if p.name not in RESERVED_OPTIONS
+    ]
     # Of these alone: the model's and the return type may be names that exist for the type checker only.
     wanted = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters if p.annotation is not EMPTY})
     try:

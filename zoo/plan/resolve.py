@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..messages.errors import OptionError, PluginError, ZooError, locate
-from ..registry.declare import Arch, Modifier
-from ..registry.lookup import find_base, find_modifier
+from ..registry.declarations import Arch, Modifier
 from ..registry.owners import Owned
 from ..registry.registry import Registry
 from ..spec.spec import Spec
 from ..spec.values import Call
 from .bind import Bound, add_keywords, bind, unknown_option
 from .check import check
+from .lookup import find_base, find_modifier
 from .options import options_of, signature
 
 

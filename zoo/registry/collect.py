@@ -13,7 +13,8 @@ from ..messages.errors import PluginError, ZooError
 from ..messages.text import ask_for, find_near
 from ..spec.spec import Spec, parse
 from . import hookspecs
-from .declare import Arch, Family, Modifier, check_name
+from .declarations import Arch, Family, Modifier
+from .declare import check_name
 
 # The hooks that are asked when a plugin is loaded, and what each declares.
 COLLECTED = {

@@ -1,104 +1,16 @@
-"""What plugins return from their hooks: declarations of archs, families and modifiers, as values.
-
-Declaring is cheap: no torch, no parser, no validation library is imported here.
-"""
+"""The decorators by which plugins declare, and what they refuse. As cheap as what they make: nothing is imported."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, overload
+from typing import Any, overload
 
 from ..messages.errors import PluginError
+from .declarations import RESERVED_OPTIONS, Arch, Family, Modifier, Sample, Sites
 
-if TYPE_CHECKING:
-    from torch import nn
-
-Where = Annotated[str | Sequence[str], "where"]
-"""The type of a modifier's `at=`: a site, a path glob, a class name, or several of them; `!` in front excludes."""
-
-Sites = Mapping[str, str | Sequence[str]]
-Sample = Sequence[int] | Callable[[Any], tuple[Any, ...]]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-
-# Where weights come from is `create`'s business: a spec can't say it, since a spec reaches no file and no network.
-RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
-
-
-@dataclass(frozen=True)
-class Arch:
-    """A base architecture.
-
-    name: what a spec calls it.
-    build: `(**options) -> nn.Module`; the options are the signature.
-    sites: names for places of the built model, such as `{"head": "fc"}`; a function of the model where it depends.
-        The site `NAME_drop` is the arch's own dropout in front of the site NAME: a Dropout's path, or `path:attribute`
-        for a rate that the forward reads.
-    sample: shape of one input without the batch dimension, or a function `model -> arguments` of a forward.
-    width: a function of the model that gives the number of pooled features in front of the head.
-    order: a function of the model that gives each parameter's layer, counted from the input, for learning rates that
-        fall from layer to layer; nothing where it can't say.
-    recipe: a function of the built model that gives a text, which the family's `rebuild` turns into the same arch
-        without opening a file or the network. For archs whose name points outside: `hf-hub:…`, `darknet:"net.cfg"`.
-    """
-
-    name: str
-    build: Callable[..., nn.Module]
-    sites: Sites | Callable[[Any], Sites] = field(default_factory=dict)
-    sample: Sample | Callable[[Any], Sample] | None = None
-    examples: tuple[str, ...] = ()
-    width: Callable[[Any], int | None] | None = None
-    order: Callable[[Any], Mapping[str, int]] | None = None
-    recipe: Callable[[Any], str] | None = None
-
-    @property
-    def doc(self) -> str:
-        return inspect.getdoc(self.build) or ""
-
-    def __call__(self, *args: Any, **options: Any) -> nn.Module:
-        return self.build(*args, **options)
-
-
-@dataclass(frozen=True)
-class Family:
-    """An open-ended provider of archs.
-
-    name: its archs are `name/arch`; where `bare` is true, `arch` alone will do.
-    names: lists what there is, without importing anything heavy.
-    resolve: `(name, source) -> Arch`, or None for a name that it doesn't know; imports nothing heavy either.
-        `source` is the text behind the colon for one of `prefixes` (`hf-hub:timm/resnet18`), and None otherwise.
-    rebuild: `(prefix, recipe) -> Arch`, the inverse of `Arch.recipe`, for archs of a prefix that come out of a saved
-        file. It opens nothing.
-    """
-
-    name: str
-    resolve: Callable[[str, str | None], Arch | None]
-    names: Callable[[], Iterable[str]]
-    prefixes: tuple[str, ...] = ()
-    bare: bool = False
-    rebuild: Callable[[str, str], Arch] | None = None
-
-    @property
-    def doc(self) -> str:
-        return inspect.getdoc(self.resolve) or ""
-
-
-@dataclass(frozen=True)
-class Modifier:
-    """An edit of a built model: `apply(model, /, **options) -> model`. Options are the signature."""
-
-    name: str
-    apply: Callable[..., Any]
-    examples: tuple[str, ...]
-
-    @property
-    def doc(self) -> str:
-        return inspect.getdoc(self.apply) or ""
-
-    def __call__(self, model: Any, /, *args: Any, **options: Any) -> Any:
-        return self.apply(model, *args, **options)
 
 
 def arch(
@@ -109,21 +21,39 @@ def arch(
     examples: Sequence[str] = (),
     order: Callable[[Any], Mapping[str, int]] | None = None,
 ) -> Callable[[Callable[..., Any]], Arch]:
-    """Declare a function that builds a module as an arch.
+    """Declare a function that builds a module as an arch: its options are the signature, its docstring is shown.
 
-    @zoo.arch(sites={"head": "fc"}, sample=(3, 32, 32))
-    def tiny(num_classes: int = 10):
-        '''One line that says what it is.'''
+    Args:
+        name: what a spec calls it; by default the function's name.
+        sites: names for places of the built model, such as `{"head": "fc", "stem": "conv1"}`; a function of the model
+            where they depend on it. `Arch` has more.
+        sample: the shape of one input without the batch dimension, or a function that makes a forward's arguments.
+            With it, sizes that can't fit are found before anything is built.
+        examples: specs that show its options; by default its name alone.
+        order: a function of the model that gives each parameter's layer, for `layer_decay` of `zoo.param_groups`.
+
+    Returns:
+        What puts a `zoo.Arch` in the function's place. It can still be called.
+
+    Raises:
+        PluginError: there are no brackets, no docstring, or the name or the signature can't be one.
+
+    Example:
+        >>> @zoo.arch(sites={"head": "fc"}, sample=(3, 32, 32))
+        ... def tiny(num_classes: int = 10):
+        ...     '''One line that says what it is.'''
+        ...     return TinyNet(num_classes)
+        >>> tiny.name, tiny.sites
+        ('tiny', {'head': 'fc'})
     """
     if callable(name):
         raise PluginError(f"write @zoo.arch(), with brackets, above {getattr(name, '__name__', name)!r}")
 
     def declare(build: Callable[..., Any]) -> Arch:
-        called = name or build.__name__
-        _check(called, "arch", build)
-        _check_star(f"arch '{called}'", list(inspect.signature(build).parameters.values()))
-        named = dict(sites or {}) if not callable(sites) else sites
-        return Arch(called, build, named, sample, tuple(examples), order=order)
+        own = name or build.__name__
+        _check(own, "arch", build)
+        _check_star(f"arch '{own}'", list(inspect.signature(build).parameters.values()))
+        return Arch(own, build, sites if callable(sites) else dict(sites or {}), sample, tuple(examples), order=order)
 
     return declare
 
@@ -136,12 +66,37 @@ def family(
     bare: bool = False,
     rebuild: Callable[[str, str], Arch] | None = None,
 ) -> Callable[[Callable[[str, str | None], Arch | None]], Family]:
-    """Declare a function `(name, source) -> Arch | None` as a family of archs."""
+    """Declare a function `(name, source) -> Arch | None` as a family of archs, such as all of a library's.
+
+    It gets a name, and in `source` what stands behind the colon of one of its prefixes, else None. It imports nothing
+    heavy: `build` of the arch that it gives does.
+
+    Args:
+        name: what stands in front of its archs (`acme/net`); by default the function's name.
+        names: lists the archs that there are, without importing anything heavy.
+        prefixes: words that may stand in front of a colon, such as `hf-hub`.
+        bare: whether its archs are also reached without the name in front.
+        rebuild: `(prefix, recipe) -> Arch`, for archs that come out of a saved file. It opens nothing.
+
+    Returns:
+        What puts a `zoo.Family` in the function's place.
+
+    Raises:
+        PluginError: there is no docstring, or the name can't be one.
+
+    Example:
+        >>> @zoo.family(names=lambda: ["small", "large"])
+        ... def acme(name, source):
+        ...     '''The nets of acme.'''
+        ...     return zoo.Arch(name, lambda: load_net(name)) if name in ("small", "large") else None
+        >>> acme.resolve("small", None).name
+        'small'
+    """
 
     def declare(resolve: Callable[[str, str | None], Arch | None]) -> Family:
-        called = name or resolve.__name__
-        _check(called, "family", resolve)
-        return Family(called, resolve, names, tuple(prefixes), bare, rebuild)
+        own = name or resolve.__name__
+        _check(own, "family", resolve)
+        return Family(own, resolve, names, tuple(prefixes), bare, rebuild)
 
     return declare
 
@@ -155,38 +110,59 @@ def modifier(
 ) -> Modifier | Callable[[Callable[..., Any]], Modifier]:
     """Declare a function `(model, /, **typed options) -> model` as a modifier.
 
-    Options are its signature and need annotations, documentation is its docstring. `@zoo.modifier` alone will do where
-    every option has a default; otherwise give `examples=["leaky(0.2)"]`, which the listings use.
+    Its options are the signature, and each has a type; what is shown of it is its docstring. It edits the model in
+    place where it can and returns it. `zoo.select`, `zoo.replace` and their like help; editing by hand is well too.
+
+    Args:
+        apply: the function, where `@zoo.modifier` stands alone: every option has a default then.
+        name: what a spec calls it; by default the function's name.
+        examples: parts of a spec that show it, such as `["leaky(0.2)"]`; the listings and the kit use them.
+
+    Returns:
+        A `zoo.Modifier` in the function's place, or what makes one. It can still be called.
+
+    Raises:
+        PluginError: there is no docstring, no model in front, an option without a type or with a name that `zoo.create`
+            takes, or no example where an option has no default.
+
+    Example:
+        >>> @zoo.modifier(examples=["leaky(0.2)"])
+        ... def leaky(model, /, slope: float, at: zoo.Where = "ReLU"):
+        ...     '''Swap every ReLU for a LeakyReLU of this slope.'''
+        ...     for path in zoo.select(model, at):
+        ...         model = zoo.replace(model, path, nn.LeakyReLU(slope))
+        ...     return model
+        >>> leaky.name, leaky.examples
+        ('leaky', ('leaky(0.2)',))
     """
 
     def declare(apply: Callable[..., Any]) -> Modifier:
-        called = name or apply.__name__
-        _check(called, "modifier", apply)
+        own = name or apply.__name__
+        _check(own, "modifier", apply)
         parameters = list(inspect.signature(apply).parameters.values())
-        first, options = parameters[:1], parameters[1:]
-        _check_star(f"modifier '{called}'", options)
-        if not first or first[0].kind not in (
-            inspect.Parameter.POSITIONAL_ONLY,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        ):
-            raise PluginError(f"modifier '{called}': the first parameter is the model, as in {called}(model, /, ...)")
-        for option in options:
-            if option.kind is option.POSITIONAL_ONLY:
-                raise PluginError(f"modifier '{called}': '{option.name}' can't be positional only; put the / before it")
-            if option.name in RESERVED:
-                raise PluginError(f"modifier '{called}': '{option.name}' is an option of zoo.create; call it otherwise")
-            if option.annotation is option.empty:
-                raise PluginError(
-                    f"modifier '{called}': option '{option.name}' needs a type, as in '{option.name}: int'"
-                )
-        needed = [o.name for o in options if o.default is o.empty]
-        if needed and not examples:
-            raise PluginError(
-                f"modifier '{called}': '{needed[0]}' has no default, so give examples=[\"{called}(...)\"]"
-            )
-        return Modifier(called, apply, tuple(examples) or (called,))
+        _check_options(own, parameters, examples)
+        return Modifier(own, apply, tuple(examples) or (own,))
 
     return declare if apply is None else declare(apply)
+
+
+def _check_options(name: str, parameters: Sequence[inspect.Parameter], examples: Sequence[str]) -> None:
+    """Raise PluginError for a signature that no modifier can have: of the model and its options."""
+    what = f"modifier '{name}'"
+    first, options = parameters[:1], parameters[1:]
+    _check_star(what, options)
+    if not first or first[0].kind not in (first[0].POSITIONAL_ONLY, first[0].POSITIONAL_OR_KEYWORD):
+        raise PluginError(f"{what}: the first parameter is the model, as in {name}(model, /, ...)")
+    for option in options:
+        if option.kind is option.POSITIONAL_ONLY:
+            raise PluginError(f"{what}: '{option.name}' can't be positional only; put the / before it")
+        if option.name in RESERVED_OPTIONS:
+            raise PluginError(f"{what}: '{option.name}' is an option of zoo.create; call it otherwise")
+        if option.annotation is option.empty:
+            raise PluginError(f"{what}: option '{option.name}' needs a type, as in '{option.name}: int'")
+    needed = [option.name for option in options if option.default is option.empty]
+    if needed and not examples:
+        raise PluginError(f"{what}: '{needed[0]}' has no default, so give examples=[\"{name}(...)\"]")
 
 
 def check_name(kind: str, name: Any) -> None:

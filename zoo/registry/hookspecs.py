@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from .declare import Arch, Family, Modifier
+from .declarations import Arch, Family, Modifier
 
 if TYPE_CHECKING:
     import click

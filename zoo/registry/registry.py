@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..messages.errors import PluginError
 from .collect import COLLECTED, KINDS, PLURALS, Declared, collect, implementations, make_hook_manager
-from .declare import Arch, Modifier
+from .declarations import Arch, Modifier
 from .loader import load_plugins, quieten
 from .owners import Offers, Owned
 from .plugins import OWN, RESERVED_OWNERS, Plugin, list_absent, reason_of
@@ -46,8 +46,9 @@ class Registry:
 
         Example:
             >>> import zoo_archs, zoo_modifiers
-            >>> zoo.list_modifiers(registry=zoo.Registry.of(zoo_archs, zoo_modifiers))[:2]
-            ['act', 'append']
+            >>> registry = zoo.Registry.of(zoo_archs, zoo_modifiers)
+            >>> "dropout" in zoo.list_modifiers(registry=registry)
+            True
         """
         distribution = OWN if owner == "zoo" else owner
         return cls((Plugin(m.__name__, distribution, "0", owner, m.__name__), m) for m in modules)

@@ -11,9 +11,9 @@ from typing import Any
 from ..files.manifest import version_of
 from ..messages.errors import OptionError, UnknownNameError, ZooError
 from ..plan.layers import format_signature
+from ..plan.lookup import find_archs, find_base, find_modifier, list_declared
 from ..plan.options import EMPTY, options_of, signature
-from ..registry.declare import Arch, Modifier
-from ..registry.lookup import find_archs, find_base, find_modifier, list_declared
+from ..registry.declarations import Arch, Modifier
 from ..registry.owners import Offers, Owned, unknown_name
 from ..registry.plugins import Plugin
 from ..registry.registry import Registry, default_registry

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..messages.errors import OptionError, ZooError
+from ..plan.lookup import find_base, find_modifier, list_declared
 from ..plan.resolve import plan_of
-from ..registry.declare import Arch, Modifier, Sample
-from ..registry.lookup import find_base, find_modifier, list_declared
+from ..registry.declarations import Arch, Modifier, Sample
 from ..registry.plugins import normalise
 from ..registry.registry import Registry, default_registry
 from ..spec.parser import read_mods

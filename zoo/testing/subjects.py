@@ -14,7 +14,7 @@ from torch import nn
 from ..factory.factory import create, modify
 from ..messages.errors import NoEffectError, NotApplicableError, PluginError, ShapeError, ZooError
 from ..plan.resolve import Plan, plan_of
-from ..registry.declare import Sample
+from ..registry.declarations import Sample
 from ..registry.registry import Registry
 from ..spec.spec import parse
 from ..surgery.changes import What

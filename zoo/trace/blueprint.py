@@ -22,7 +22,7 @@ from .meta import needs_memory
 from .trace import Trace, note
 
 if TYPE_CHECKING:
-    from ..registry.declare import Arch
+    from ..registry.declarations import Arch
     from ..spec.spec import Spec
 
 MOST_KEPT = 16

@@ -13,7 +13,7 @@ from ...plan.bind import bind
 from ...plan.check import check
 from ...plan.options import EMPTY, Option, options_of, signature, takes_where
 from ...plan.resolve import plan_of
-from ...registry.declare import Arch, Modifier
+from ...registry.declarations import Arch, Modifier
 from ...registry.registry import Registry
 from ...spec.parser import read_mods
 from ...spec.spec import Spec, parse

@@ -12,9 +12,9 @@ from typing import Any
 
 from ...messages.errors import ZooError
 from ...messages.text import list_names
+from ...plan.lookup import list_declared
 from ...plan.resolve import plan_of
-from ...registry.declare import Arch, Family, Modifier
-from ...registry.lookup import list_declared
+from ...registry.declarations import Arch, Family, Modifier
 from ...registry.owners import Owned
 from ...registry.plugins import OWN, Plugin
 from ...registry.registry import Registry

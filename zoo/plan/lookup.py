@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..messages.errors import UnknownNameError
+from ..registry.collect import KINDS
+from ..registry.declarations import Arch, Modifier
+from ..registry.owners import Owned, choose_owner, find_claims, qualify, unknown_name
+from ..registry.registry import Registry
 from ..spec.spec import Spec
 from ..spec.values import Call
-from .collect import KINDS
-from .declare import Arch, Modifier
 from .families import ask_family, find_behind_prefix, list_families, names_of
-from .owners import Owned, choose_owner, find_claims, qualify, unknown_name
-from .registry import Registry
 
 T = TypeVar("T")
 

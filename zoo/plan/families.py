@@ -9,11 +9,11 @@ from __future__ import annotations
 from types import NoneType
 
 from ..messages.errors import PluginError, UnknownNameError, ZooError
+from ..registry.declarations import Arch, Family
+from ..registry.loader import quieten
+from ..registry.owners import Owned, choose_owner, qualify, unknown_name
+from ..registry.registry import Registry
 from ..spec.spec import Spec
-from .declare import Arch, Family
-from .loader import quieten
-from .owners import Owned, choose_owner, qualify, unknown_name
-from .registry import Registry
 
 
 def list_families(registry: Registry) -> list[tuple[str, Owned[Family]]]:

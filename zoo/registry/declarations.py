@@ -1,0 +1,97 @@
+"""What plugins return from their hooks, as values: archs, families and modifiers.
+
+Declaring is cheap: no torch, no parser, no validation library is imported here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Where = Annotated[str | Sequence[str], "where"]
+"""The type of a modifier's `at=`: a site, a path glob, a class name, or several of them; `!` in front excludes."""
+
+Sites = Mapping[str, str | Sequence[str]]
+Sample = Sequence[int] | Callable[[Any], tuple[Any, ...]]
+
+# Where weights come from is `create`'s business: a spec can't say it, since a spec reaches no file and no network.
+RESERVED_OPTIONS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
+
+
+@dataclass(frozen=True)
+class Arch:
+    """A base architecture.
+
+    name: what a spec calls it.
+    build: `(**options) -> nn.Module`; the options are the signature.
+    sites: names for places of the built model, such as `{"head": "fc"}`; a function of the model where it depends.
+        The site `NAME_drop` is the arch's own dropout in front of the site NAME: a Dropout's path, or `path:attribute`
+        for a rate that the forward reads.
+    sample: shape of one input without the batch dimension, or a function `model -> arguments` of a forward.
+    width: a function of the model that gives the number of pooled features in front of the head.
+    order: a function of the model that gives each parameter's layer, counted from the input, for learning rates that
+        fall from layer to layer; nothing where it can't say.
+    recipe: a function of the built model that gives a text, which the family's `rebuild` turns into the same arch
+        without opening a file or the network. For archs whose name points outside: `hf-hub:…`, `darknet:"net.cfg"`.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    sites: Sites | Callable[[Any], Sites] = field(default_factory=dict)
+    sample: Sample | Callable[[Any], Sample] | None = None
+    examples: tuple[str, ...] = ()
+    width: Callable[[Any], int | None] | None = None
+    order: Callable[[Any], Mapping[str, int]] | None = None
+    recipe: Callable[[Any], str] | None = None
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.build) or ""
+
+    def __call__(self, *args: Any, **options: Any) -> nn.Module:
+        return self.build(*args, **options)
+
+
+@dataclass(frozen=True)
+class Family:
+    """An open-ended provider of archs.
+
+    name: its archs are `name/arch`; where `bare` is true, `arch` alone will do.
+    names: lists what there is, without importing anything heavy.
+    resolve: `(name, source) -> Arch`, or None for a name that it doesn't know; imports nothing heavy either.
+        `source` is the text behind the colon for one of `prefixes` (`hf-hub:timm/resnet18`), and None otherwise.
+    rebuild: `(prefix, recipe) -> Arch`, the inverse of `Arch.recipe`, for archs of a prefix that come out of a saved
+        file. It opens nothing.
+    """
+
+    name: str
+    resolve: Callable[[str, str | None], Arch | None]
+    names: Callable[[], Iterable[str]]
+    prefixes: tuple[str, ...] = ()
+    bare: bool = False
+    rebuild: Callable[[str, str], Arch] | None = None
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.resolve) or ""
+
+
+@dataclass(frozen=True)
+class Modifier:
+    """An edit of a built model: `apply(model, /, **options) -> model`. Options are the signature."""
+
+    name: str
+    apply: Callable[..., Any]
+    examples: tuple[str, ...]
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.apply) or ""
+
+    def __call__(self, model: Any, /, *args: Any, **options: Any) -> Any:
+        return self.apply(model, *args, **options)
