@@ -18,8 +18,9 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.transaction.detect import Snapshot, compare
+from zoo.transaction.detect import Delta, compare
 from zoo.transaction.promises import broken_promise
+from zoo.transaction.snapshot import Snapshot
 
 ARCHS = ["resnet18", "resnet50", "vit_base_patch16_224"]
 MODS = "act(silu)+dropout(0.2)"
@@ -90,9 +91,9 @@ def record(arch: str) -> float:
 
     def compared() -> None:
         before = Snapshot(model)
-        after = Snapshot(model)
-        compare(before, after, "act")
-        broken_promise(before, after, "act")
+        delta = Delta(before, Snapshot(model, before))
+        compare(delta, "act")
+        broken_promise(delta, "act")
 
     return race(compared)[0]
 

@@ -55,11 +55,17 @@ def same_eps_again(model: Any) -> Any:
 
 
 def as_it_is(module: nn.Module) -> list[Any]:
-    """Class, content and containers: identities, with their order."""
+    """Class, content and containers, with their order: plain values, and the identities of all else."""
     found: list[Any] = []
     for part in module.modules():
         held = {key: [*map(id, value.items())] and [*value] for key, value in vars(part).items() if type(value) is dict}
-        found.append((type(part), {k: id(v) for k, v in vars(part).items() if k != "_zoo"}, held))
+        found.append(
+            (
+                type(part),
+                {k: v if type(v) in (int, float, bool) else id(v) for k, v in vars(part).items() if k != "_zoo"},
+                held,
+            )
+        )
     return found
 
 

@@ -19,7 +19,7 @@ from ..trace.shape_errors import run_through
 from ..trace.skeleton import make_skeleton
 from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
-from ..transaction.detect import Snapshot
+from ..transaction.snapshot import Snapshot
 from ..transaction.transaction import Transaction, trial
 from .builder import known_plan
 from .workshop import Workshop

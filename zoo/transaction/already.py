@@ -21,10 +21,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..surgery.changes import Change, What
-from ..surgery.config import brief
+from ..surgery.config import brief, tensor_text
 from ..surgery.walk import BUFFERS, CHILDREN, PARAMETERS, join
-from .detect import Snapshot, shape_of
-from .states import TensorState
+from .snapshot import Snapshot
 
 # Who set what: the path of a module and the name of an attribute, with the value.
 Notes = dict[tuple[str, str], Any]
@@ -33,6 +32,7 @@ Notes = dict[tuple[str, str], Any]
 def find_already(before: Snapshot, run: Callable[[], Any], part: str) -> list[Change]:
     """What a modifier that changed nothing sets, found by its second `run`; nothing where it found nothing to do."""
     notes: Notes = {}
+    end = Snapshot(before.root)
     try:
         for path, module in before.paths.items():
             if before.first[id(module)] == path:
@@ -40,7 +40,7 @@ def find_already(before: Snapshot, run: Callable[[], Any], part: str) -> list[Ch
         with _NotingGrad(before, notes):
             run()
     finally:
-        before.restore()
+        end.restore()
     return [_unchanged(part, path, name, value) for (path, name), value in notes.items()]
 
 
@@ -101,6 +101,6 @@ class _NotingGrad(TorchFunctionMode):
 
 def _unchanged(part: str, path: str, name: str, value: Any) -> Change:
     if isinstance(value, (nn.Module, torch.Tensor)):
-        text = brief(value) if isinstance(value, nn.Module) else shape_of(TensorState.of(value))
+        text = brief(value) if isinstance(value, nn.Module) else tensor_text(value)
         return Change(part, join(path, name), What.ALREADY, text, text)
     return Change(part, path, What.ALREADY, f"{name}={value!r}", f"{name}={value!r}")

@@ -16,11 +16,11 @@ from ..plan.resolve import Step
 from ..registry.registry import use_registry
 from ..surgery.changes import Change, What
 from ..surgery.provenance import Info, attach, info_of
-from ..surgery.walk import parent_path
 from ..trace.trace import Trace, call_with_trace, is_live
 from .already import find_already
-from .detect import Snapshot, compare
+from .detect import Delta, compare
 from .promises import broken_promise
+from .snapshot import snapshot_after
 from .transaction import Transaction
 from .write_log import Writes
 
@@ -77,16 +77,17 @@ def _apply(transaction: Transaction, step: Step, trace: Trace | None, brought: s
         raise PluginError(f"modifier '{name}' returned {type(result).__name__}; it must return the model")
     if result is not model and (info := info_of(model)) and info_of(result) is None:
         attach(result, info)
-    after = _after(before, result)
-    if problem := broken_promise(before, after, name):
+    after = snapshot_after(before, result)
+    delta = Delta(before, after)
+    if problem := broken_promise(delta, name):
         raise problem
-    found = compare(before, after, part) or find_already(before, run, part)
+    found = compare(delta, part) or find_already(before, run, part)
     if not found:
         kind = NoEffectError if _wrote_selector(step) else NotApplicableError
         raise kind(f"{name} changed nothing: it found nothing to work on in this {type(model).__name__}")
     if trace:
         brought = brought | (before.paths.keys() - trace.notes.reads.keys())
-    found = [replace(change, live=is_live(change, trace, brought)) for change in found]
+        found = [replace(change, live=is_live(change, trace, brought)) for change in found]
     if all(change.live is False for change in found):
         sites = ", ".join(format_place(change.path) for change in found[:3])
         more = and_more(len(found), 3)
@@ -115,15 +116,3 @@ def _selectors(step: Step) -> list[Option]:
 
 def _wrote_selector(step: Step) -> bool:
     return any(option.name in step.bound.written for option in _selectors(step))
-
-
-def _after(before: Snapshot, model: nn.Module) -> Snapshot:
-    """The model afterwards. What came new is in the mode of what it came to, whoever put it there."""
-    for path, module in model.named_modules():
-        if id(module) in before.states:
-            continue
-        if path in before.paths:
-            module.training = before.state(path).training
-        else:
-            module.training = model.get_submodule(parent_path(path)).training
-    return Snapshot(model)

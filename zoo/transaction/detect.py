@@ -1,71 +1,82 @@
-"""What a modifier really did: the model before and after, compared by the engine, not told by the modifier.
-
-A `Snapshot` holds references and shallow copies. From two of them come the list of changes and the promises that were
-broken, and from one the way back.
-"""
+"""What a modifier really did: the model before and after, compared by the engine, not told by the modifier."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ..surgery.changes import Change, What
 from ..surgery.config import brief, compare_options, compare_order, same_make, tensor_text
 from ..surgery.mixins import parts_of
 from ..surgery.placement import walks
-from ..surgery.walk import CHILDREN, join, places
-from .states import ModuleState, TensorState, sized, untouched
+from ..surgery.walk import CHILDREN, join
+from .snapshot import ModuleState, Snapshot, TensorState
+
+State = ModuleState | None
 
 
-class Snapshot:
-    """A model at one moment."""
+class Delta:
+    """Two moments of one model, and what isn't the same in both by identity; all else is as it was.
 
-    def __init__(self, model: nn.Module) -> None:
-        self.root = model
-        self.paths: dict[str, nn.Module] = dict(places(model))
-        self.states = {id(m): ModuleState.of(m) for m in self.paths.values()}
-        self.first: dict[int, str] = {}
-        for path, module in self.paths.items():
-            self.first.setdefault(id(module), path)
+    stayed: the modules of both that aren't quite what they were, each with its path and both states. moved: the paths
+    where another module stands, or none any more, or one where none stood, each with the states of both.
+    """
 
-    def state(self, path: str) -> ModuleState:
-        return self.states[id(self.paths[path])]
-
-    @cached_property
-    def tensors(self) -> dict[str, TensorState]:
-        """Every name of every parameter and buffer, the second names of tied ones too."""
-        return {join(path, name): state for path in self.paths for name, state in self.state(path).tensors.items()}
-
-    @property
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Parameters by name, the second names of tied ones too."""
-        return {n: state.tensor for n, state in self.tensors.items() if isinstance(state.tensor, nn.Parameter)}
-
-    def restore(self) -> nn.Module:
-        """Put all modules back, but not what was written into tensors, and return the old root."""
-        for state in self.states.values():
-            state.restore()
-        return self.root
+    def __init__(self, before: Snapshot, after: Snapshot) -> None:
+        self.before, self.after = before, after
+        old, new = before.states, after.states
+        self.stayed: list[tuple[str, ModuleState, ModuleState]] = [
+            (after.first[key], old[key], state) for key, state in new.items() if key in old and old[key] is not state
+        ]
+        paths = after.paths
+        gone = [(path, module, paths.get(path)) for path, module in before.places if paths.get(path) is not module]
+        came = [(path, None, module) for path, module in after.places if path not in before.paths]
+        self.moved: list[tuple[str, State, State]] = [
+            (path, None if was is None else old[id(was)], None if now is None else new[id(now)])
+            for path, was, now in [*gone, *came]
+        ]
 
 
-def compare(before: Snapshot, after: Snapshot, part: str) -> list[Change]:
+def compare(delta: Delta, part: str) -> list[Change]:
     """What differs between two moments of one model, topmost places first, each once."""
-    count = _Count(before, after)
-    return [*_structure(before, after, part, count), *_settings(before, after, part, count)]
+    count = _Count(delta)
+    return [*_structure(delta, part, count), *_settings(delta, part, count)]
 
 
 class _Count:
-    """The parameters that came and that went. Each counts once, where it first shows, in however many places it is."""
+    """The parameters that came and that went. Each counts once, where it first shows, in however many places it is.
 
-    def __init__(self, before: Snapshot, after: Snapshot) -> None:
-        old, new = _sizes(before), _sizes(after)
-        self.new = new.keys() - old.keys()
-        self._came = {key: new[key] for key in self.new}
-        self._went = {key: size for key, size in old.items() if key not in new}
+    Most edits bring and take none, and then nothing is counted.
+    """
+
+    def __init__(self, delta: Delta) -> None:
+        self._delta = delta
+
+    @cached_property
+    def _sizes(self) -> tuple[dict[int, int], dict[int, int]]:
+        return _sizes(self._delta.before), _sizes(self._delta.after)
+
+    @cached_property
+    def _new(self) -> set[int]:
+        return self._sizes[1].keys() - self._sizes[0].keys()
+
+    @cached_property
+    def _came(self) -> dict[int, int]:
+        return {key: self._sizes[1][key] for key in self._new}
+
+    @cached_property
+    def _went(self) -> dict[int, int]:
+        before, after = self._sizes
+        return {key: size for key, size in before.items() if key not in after}
+
+    def is_new(self, tensors: Iterable[Tensor]) -> bool:
+        return any(id(tensor) in self._new for tensor in tensors)
 
     def added(self, tensors: Iterable[Tensor]) -> int:
         return sum(self._came.pop(id(tensor), 0) for tensor in tensors)
@@ -75,43 +86,43 @@ class _Count:
 
 
 def _sizes(snapshot: Snapshot) -> dict[int, int]:
-    held = [state.tensor for state in snapshot.tensors.values()]
-    return {id(tensor): tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter) and sized(tensor)}
+    held = (tensor for state in snapshot.states.values() for tensor in state.held)
+    return {id(tensor): tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter) and not is_lazy(tensor)}
 
 
-def _structure(before: Snapshot, after: Snapshot, part: str, count: _Count) -> Iterator[Change]:
+def _structure(delta: Delta, part: str, count: _Count) -> Iterator[Change]:
     """Modules that were replaced, added or removed; nothing below such a place is reported again."""
-    pairs: dict[tuple[int, int], list[str]] = {}
-    for path in dict.fromkeys([*before.paths, *after.paths]):
-        old, new = before.paths.get(path), after.paths.get(path)
-        if old is not new:
-            pairs.setdefault((id(old), id(new)), []).append(path)
-    done: list[str] = []
-    for path, *aliases in pairs.values():
-        if any(path.startswith(top) for top in done):
+    pairs: dict[tuple[int, int], list[tuple[str, State, State]]] = {}
+    for place in delta.moved:
+        pairs.setdefault((id(place[1]), id(place[2])), []).append(place)
+    tops: set[str] = set()
+    for (path, old, new), *others in pairs.values():
+        if not tops.isdisjoint(_above(path)):
             continue
-        done.append(f"{path}." if path else "")
-        old, new = before.paths.get(path), after.paths.get(path)
-        if old is None and new is not None and (inserted := _insertions(path, after)):
+        tops.add(path)
+        if old is None and new is not None and (inserted := _insertions(path, delta.after)):
             for site, what, layer in inserted:
                 yield Change(part, site, what, "", brief(layer), added=count.added(layer.parameters()))
             continue
         what = What.ADDED if old is None else What.REMOVED if new is None else What.REPLACED
-        text_old, text_new = "" if old is None else brief(old), "" if new is None else brief(new)
-        weights, weights_old = ([] if module is None else [*module.parameters()] for module in (new, old))
-        settled = not any(id(weight) in count.new for weight in weights)
-        if settled and old is not None and new is not None and same_make(old, new):
+        weights, weights_old = _weights(new), _weights(old)
+        if old and new and old.cls is new.cls and not count.is_new(weights) and same_make(old.module, new.module):
             what = What.ALREADY
-        yield Change(
-            part,
-            path,
-            what,
-            text_old,
-            text_new,
-            added=count.added(weights),
-            removed=count.removed(weights_old),
-            aliases=tuple(aliases),
-        )
+        was, now = ("" if state is None else brief(state.module) for state in (old, new))
+        came, went = count.added(weights), count.removed(weights_old)
+        aliases = tuple(alias for alias, *_ in others)
+        yield Change(part, path, what, was, now, added=came, removed=went, aliases=aliases)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The root and every path on the way to a place."""
+    if path:
+        yield ""
+        yield from accumulate(path.split(".")[:-1], join)
+
+
+def _weights(state: State) -> list[nn.Parameter]:
+    return [] if state is None else list(state.module.parameters())
 
 
 def _insertions(path: str, after: Snapshot) -> list[tuple[str, What, nn.Module]]:
@@ -130,25 +141,20 @@ def _insertions(path: str, after: Snapshot) -> list[tuple[str, What, nn.Module]]
     return []
 
 
-def _settings(before: Snapshot, after: Snapshot, part: str, count: _Count) -> Iterator[Change]:
+def _settings(delta: Delta, part: str, count: _Count) -> Iterator[Change]:
     """What changed on modules that stayed: class, public configuration, tensors, hooks."""
-    for path, module in after.paths.items():
-        if after.first[id(module)] != path or id(module) not in before.states:
-            continue
-        old, new = before.states[id(module)], after.states[id(module)]
-        if untouched(old, new):
-            continue
-        others = [other for other, shared in after.paths.items() if shared is module and other != path]
+    for path, old, new in delta.stayed:
+        others = delta.after.aliases.get(id(new.module), [path])[1:]
         for change in _on_module(path, old, new, part, count):
-            aliases = (f"{other}{change.path.removeprefix(path)}" for other in others)
-            yield replace(change, aliases=tuple(aliases))
+            aliases = tuple(f"{other}{change.path.removeprefix(path)}" for other in others)
+            yield replace(change, aliases=aliases) if aliases else change
 
 
 def _on_module(path: str, old: ModuleState, new: ModuleState, part: str, count: _Count) -> Iterator[Change]:
     """What changed on one module."""
     yield from _class_change(path, old, new, part)
     yield from _order_change(path, old, new, part)
-    children = {**old.containers[CHILDREN], **new.containers[CHILDREN]}
+    children = {**old.content(CHILDREN), **new.content(CHILDREN)}
     for key, was, now in compare_options(old.config(), new.config(), old.cls is new.cls, children):
         yield Change(part, path, key, was, now)
     for name in dict.fromkeys([*old.tensors, *new.tensors]):
@@ -166,7 +172,7 @@ def _hook_changes(path: str, had: Mapping[int, Any], has: Mapping[int, Any], par
 
 def _order_change(path: str, old: ModuleState, new: ModuleState, part: str) -> Iterator[Change]:
     """The order in which a container runs what it held before and goes on holding."""
-    if walks(new.module) and (texts := compare_order(old.containers[CHILDREN], new.containers[CHILDREN])):
+    if walks(new.module) and (texts := compare_order(old.content(CHILDREN), new.content(CHILDREN))):
         yield Change(part, path, What.ORDER, *texts)
 
 

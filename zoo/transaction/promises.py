@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 
 from ..messages.errors import PluginError
 from ..messages.text import format_place
 from ..surgery.config import PLAIN, TORCHS_OWN
 from ..surgery.mixins import parts_of
 from ..surgery.walk import NON_PERSISTENT, child_slots, join, parent_path
-from .detect import Snapshot
-from .states import untouched
+from .detect import Delta
+from .snapshot import ModuleState
 
 
-def broken_promise(before: Snapshot, after: Snapshot, name: str) -> PluginError | None:
+def broken_promise(delta: Delta, name: str) -> PluginError | None:
     """The first promise of every modifier that this one broke, if any."""
     for promise, broken in _PROMISES:
-        if problem := broken(before, after):
+        if problem := broken(delta):
             error = PluginError(f"modifier '{name}' {problem}")
             error.promise = promise
             return error
     return None
 
 
-def _renamed(before: Snapshot, after: Snapshot) -> str | None:
-    old, new = before.tensors, after.tensors
+def _renamed(delta: Delta) -> str | None:
+    lost = {join(path, n): t for path, old, new in delta.moved if old for n, t in _without(old, new)}
+    lost |= {join(path, n): t for path, old, new in delta.stayed for n, t in _without(old, new)}
+    if not lost:
+        return None
+    old, new = delta.before.tensors, delta.after.tensors
     names_now: dict[int, list[str]] = {}
     for name, state in new.items():
         names_now.setdefault(id(state.tensor), []).append(name)
-    for name, state in old.items():
-        now = names_now.get(id(state.tensor), [])
-        if now and name not in new and not any(n in old and old[n].tensor is state.tensor for n in now):
+    for name in old:
+        tensor = lost.get(name)
+        now = names_now.get(id(tensor), [])
+        if tensor is not None and now and not any(n in old and old[n].tensor is tensor for n in now):
             return (
                 f"renamed '{name}' to '{now[0]}', so that checkpoints of the base no longer fit; "
                 "zoo.insert_before, zoo.insert_after and zoo.become leave every name as it is"
@@ -41,13 +46,19 @@ def _renamed(before: Snapshot, after: Snapshot) -> str | None:
     return None
 
 
-def _persistence(before: Snapshot, after: Snapshot) -> str | None:
+def _without(old: ModuleState, new: ModuleState | None) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a module whose names are no longer at its place."""
+    if old.held:
+        names: Collection[str] = new.tensors if new else ()
+        yield from ((name, state.tensor) for name, state in old.tensors.items() if name not in names)
+
+
+def _persistence(delta: Delta) -> str | None:
     """Buffers that stay, but came into the state dict or went out of it."""
-    for path, module in after.paths.items():
-        old, new = before.states.get(id(module)), after.states[id(module)]
-        if old is None or untouched(old, new):
+    for path, old, new in delta.stayed:
+        if not old.held:
             continue
-        was, now = (state.containers[NON_PERSISTENT] for state in (old, new))
+        was, now = (state.slots(NON_PERSISTENT) for state in (old, new))
         if moved := (was ^ now) & old.tensors.keys() & new.tensors.keys():
             name = min(moved)
             took = "put {} into" if name in was else "took {} out of"
@@ -56,44 +67,48 @@ def _persistence(before: Snapshot, after: Snapshot) -> str | None:
     return None
 
 
-def _untied(before: Snapshot, after: Snapshot) -> str | None:
-    old, new = before.tensors, after.tensors
+def _untied(delta: Delta) -> str | None:
+    """One of several names of a tensor, or of a module, that holds another one by now."""
+    before, after = delta.before, delta.after
+    swapped = {
+        id(state.tensor)
+        for _, old, new in delta.stayed
+        for name, state in (old.tensors.items() if old.held else ())
+        if name in new.tensors and new.tensors[name].tensor is not state.tensor
+    }
     groups: dict[int, list[str]] = {}
-    for name, state in old.items():
-        groups.setdefault(id(state.tensor), []).append(name)
+    for name, state in before.tensors.items() if swapped else ():
+        if id(state.tensor) in swapped:
+            groups.setdefault(id(state.tensor), []).append(name)
     for names in groups.values():
-        held = [n for n in names if n in new and _holder(before, n) is _holder(after, n)]
-        if len({id(new[n].tensor) for n in held}) > 1:
+        held = [n for n in names if n in after.tensors and _stays(delta, n)]
+        if len({id(after.tensors[n].tensor) for n in held}) > 1:
             return f"untied {' and '.join(repr(n) for n in held)}, which were one tensor"
-    shared: dict[int, list[str]] = {}
-    for path, module in before.paths.items():
-        shared.setdefault(id(module), []).append(path)
-    for paths in shared.values():
-        now = [after.paths[p] for p in paths if p in after.paths and _holder(before, p) is _holder(after, p)]
+    for paths in before.aliases.values():
+        now = [after.paths[p] for p in paths if p in after.paths and _stays(delta, p)]
         if len({id(m) for m in now}) > 1:
             return f"replaced a shared module in one of its places only: {', '.join(paths)}; use zoo.replace"
     return None
 
 
-def _holder(snapshot: Snapshot, name: str) -> nn.Module | None:
-    return snapshot.paths.get(parent_path(name))
+def _stays(delta: Delta, name: str) -> bool:
+    """Whether what holds a place is the same module in both."""
+    holder = parent_path(name)
+    return delta.before.paths.get(holder) is delta.after.paths.get(holder)
 
 
-def _other_class(before: Snapshot, after: Snapshot) -> str | None:
-    old, new = before.root, after.root
+def _other_class(delta: Delta) -> str | None:
+    old, new = delta.before.root, delta.after.root
     # Of the base alone: what it became are mixins over it, side by side and not one above the other.
-    base = parts_of(before.state("").cls)[0]
+    base = parts_of(delta.before.state("").cls)[0]
     if (old is new or child_slots(old)) and not isinstance(new, base):
         return f"returned a {type(new).__name__} for a {type(old).__name__}; a variant stays of its base's class"
     return None
 
 
-def _disturbed(before: Snapshot, after: Snapshot) -> str | None:
+def _disturbed(delta: Delta) -> str | None:
     """Mode, device, dtype and hooks of what stayed. A module that became something else may hold its own mode."""
-    for path, module in after.paths.items():
-        old, new = before.states.get(id(module)), after.states[id(module)]
-        if old is None or untouched(old, new):
-            continue
+    for path, old, new in delta.stayed:
         place = format_place(path, root="the model")
         mode, mode_now = old.training, new.training
         if mode != mode_now and old.cls is new.cls:
@@ -116,35 +131,34 @@ def _name(hook: Any) -> Any:
     return getattr(hook, "__qualname__", hook)
 
 
-def _half_swapped(before: Snapshot, after: Snapshot) -> str | None:
+def _half_swapped(delta: Delta) -> str | None:
     """A module that was replaced, but that some attribute outside the module tree still holds and may go on calling."""
-    gone = {id(m): m for m in before.paths.values()} if len(before.states) else {}
-    for module in after.paths.values():
-        gone.pop(id(module), None)
+    gone = delta.before.states.keys() - delta.after.states.keys()
     if not gone:
         return None
-    for path, module in after.paths.items():
-        for key, value in vars(module).items():
-            if key in TORCHS_OWN or isinstance(value, PLAIN):
-                continue
-            if any(id(item) in gone for item in _items(value)):
-                return (
-                    f"replaced a module that the attribute '{key}' of '{path or type(module).__name__}' still holds "
-                    "outside the module tree, so that a forward would go on using the old one"
-                )
+    for key, state in delta.after.states.items():
+        if any(_holds(value, gone) for value in state.odd):
+            attribute = next(k for k, v in state.attributes.items() if k not in TORCHS_OWN and _holds(v, gone))
+            place = delta.after.first[key] or state.cls.__name__
+            return (
+                f"replaced a module that the attribute '{attribute}' of '{place}' still holds "
+                "outside the module tree, so that a forward would go on using the old one"
+            )
     return None
 
 
-def _items(value: Any, above: tuple[int, ...] = ()) -> Iterator[Any]:
-    """What a plain container holds, all the way down; one that holds itself is gone through once."""
+def _holds(value: Any, wanted: Set[int], above: tuple[int, ...] = ()) -> bool:
+    """Whether a value is one of these, or a plain container that holds one, however deep."""
     if not isinstance(value, (list, tuple, set, frozenset, dict)):
-        yield value
-    elif id(value) not in above:
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _items(item, (*above, id(value)))
+        return id(value) in wanted
+    if id(value) in above:
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    inside = (*above, id(value))
+    return any(type(item) not in PLAIN and _holds(item, wanted, inside) for item in items)
 
 
-_PROMISES: tuple[tuple[str, Callable[[Snapshot, Snapshot], str | None]], ...] = (
+_PROMISES: tuple[tuple[str, Callable[[Delta], str | None]], ...] = (
     ("names", _renamed),
     ("names", _persistence),
     ("sharing", _untied),

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .detect import Snapshot
 from .optimizers import OptimizerSnapshot, follow
+from .snapshot import Snapshot
 from .write_log import Writes
 
 if TYPE_CHECKING:
