@@ -22,6 +22,7 @@ class Commands(click.Group):
     """Prints a ZooError in a line or a few, without a traceback. Asks plugins only for what isn't the zoo's own."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
         try:
             check_own_package()
             return super().invoke(ctx)
@@ -30,6 +31,7 @@ class Commands(click.Group):
             ctx.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names that `zoo --help` shows."""
         table = list_commands(load_installed())
         # A name of the zoo's own can't be taken over.
         others = [
@@ -40,6 +42,7 @@ class Commands(click.Group):
         return [*super().list_commands(ctx), *others]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, bare or `owner/name`."""
         if (own := super().get_command(ctx, cmd_name)) is not None:
             return own
         _, claims = find_claims(cmd_name, list_commands(load_installed()))

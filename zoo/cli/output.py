@@ -51,9 +51,11 @@ def echo_tree(branch: Branch) -> None:
 
 
 def echo_json(data: Any) -> None:
+    """For programs that read it."""
     click.echo(json.dumps(data, indent=2, default=str))
 
 
 def echo_lines(lines: Iterable[str]) -> None:
+    """For people, so that nothing in it steers their terminal."""
     for line in lines:
         click.echo(printable(line))

@@ -83,7 +83,10 @@ class CheckpointError(ZooError):
 # takes more than a text can't be made again here, so none has one; and a border that knows better than the inner one
 # (the name of a variant) must take the mark off first.
 def locate(error: ZooError, where: str) -> ZooError:
-    """The same error with the place it came from added once, at the border: `raise locate(e, ...) from None`."""
+    """The same error with the place it came from added once, at the border.
+
+    So it is raised: `raise locate(error, "part 1") from None`.
+    """
     if getattr(error, "_located", False):
         return error
     new = type(error)(f"{error}\n  in {where}")

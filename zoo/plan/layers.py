@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 
 class Layer:
-    """A layer of a spec, checked; the type that a modifier's option has when it takes one."""
+    """A layer of a spec, checked; the type that a modifier's option has when it takes one.
+
+    A fresh module comes out each time, so that one of them can go to many places. Equal ones print equal.
+
+    Attributes:
+        call: the layer as a spec has it; `str` of it is its text.
+
+    Example:
+        >>> @zoo.modifier(examples=["crown(Tanh())"])
+        ... def crown(model, /, layer: zoo.Layer):
+        ...     '''Put a layer behind the head.'''
+        ...     return zoo.insert_after(model, "head", layer.build())
+    """
 
     __slots__ = ("call", "make")
 
@@ -30,7 +42,16 @@ class Layer:
 
     @classmethod
     def bind(cls, value: Value, table: Offers) -> Any:
-        """The value with every call in it turned into a Layer. Raises UnknownNameError or OptionError."""
+        """The value with every call in it turned into a Layer.
+
+        Args:
+            value: of a spec: a call, or whatever holds calls.
+            table: the layers that it may name.
+
+        Raises:
+            UnknownNameError: it names none of them.
+            OptionError: a layer refuses its options.
+        """
         if isinstance(value, tuple):
             return type(value)(cls.bind(item, table) for item in value)
         return cls._bind_call(value, table) if isinstance(value, Call) else value
@@ -71,7 +92,7 @@ class Layer:
             raise PluginError(f"{self.call} gives a {type(module).__name__}; a layer is an nn.Module")
 
     def build(self) -> nn.Module:
-        """A fresh module."""
+        """A fresh module, in train mode, on torch's default device."""
         return self.make()  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
@@ -88,7 +109,11 @@ class Layer:
 class Template:
     """A layer of a spec in which words stand for numbers that come later: `Sequential(Conv2d(in, out, 3), ReLU())`.
 
-    The type that an option has when it takes one. `makers` makes the layers that it names.
+    The type that an option has when it takes one.
+
+    Attributes:
+        call: the layer as a spec has it, words and all; `str` of it is its text.
+        makers: what makes the layers that it names.
     """
 
     call: Call
@@ -96,14 +121,22 @@ class Template:
 
     @classmethod
     def bind(cls, value: Value, table: Offers) -> Any:
-        """The template that a value is. Raises UnknownNameError; numbers are checked when it's built."""
+        """The template that a value of a spec is. Numbers are checked when it's built.
+
+        Raises:
+            UnknownNameError: it names a layer that isn't in the table.
+        """
         if not isinstance(value, Call):
             return value
         makers: dict[str, Maker] = {}
         return cls(_canonicalise(value, table, makers), makers)
 
     def build(self, **numbers: Any) -> nn.Module:
-        """A fresh module with these numbers for the words of their names; OptionError where the layer refuses it."""
+        """A fresh module with these numbers for the words of their names: `template.build(out=64)`.
+
+        Raises:
+            OptionError: a layer refuses its numbers.
+        """
         layer: Layer = Layer.bind(_fill(self.call, numbers), Offers("layer", NONE, self.makers))
         return layer.build()
 

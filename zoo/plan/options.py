@@ -86,6 +86,7 @@ def takes_where(option: Option) -> bool:
 
 
 def format_type(annotation: Any) -> str:
+    """A type as a signature shows it: `int ≥ 1 | None`."""
     if annotation == Where:
         return "Where"
     if get_origin(annotation) is Annotated:

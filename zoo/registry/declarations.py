@@ -25,19 +25,22 @@ RESERVED_OPTIONS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "c
 
 @dataclass(frozen=True)
 class Arch:
-    """A base architecture.
+    """A base architecture, as `zoo.arch` makes it of a function. A family makes its own by hand.
 
-    name: what a spec calls it.
-    build: `(**options) -> nn.Module`; the options are the signature.
-    sites: names for places of the built model, such as `{"head": "fc"}`; a function of the model where it depends.
-        The site `NAME_drop` is the arch's own dropout in front of the site NAME: a Dropout's path, or `path:attribute`
-        for a rate that the forward reads.
-    sample: shape of one input without the batch dimension, or a function `model -> arguments` of a forward.
-    width: a function of the model that gives the number of pooled features in front of the head.
-    order: a function of the model that gives each parameter's layer, counted from the input, for learning rates that
-        fall from layer to layer; nothing where it can't say.
-    recipe: a function of the built model that gives a text, which the family's `rebuild` turns into the same arch
-        without opening a file or the network. For archs whose name points outside: `hf-hub:…`, `darknet:"net.cfg"`.
+    Attributes:
+        name: what a spec calls it.
+        build: `(**options) -> nn.Module`; the options are the signature.
+        sites: names for places of the built model, such as `{"head": "fc"}`; a function of the model where it depends.
+            The site `NAME_drop` is the arch's own dropout in front of the site NAME: a Dropout's path, or
+            `path:attribute` for a rate that the forward reads.
+        sample: shape of one input without the batch dimension, or a function `model -> arguments` of a forward.
+        examples: specs that show its options.
+        width: a function of the model that gives the number of pooled features in front of the head.
+        order: a function of the model that gives each parameter's layer, counted from the input, for learning rates
+            that fall from layer to layer; nothing where it can't say.
+        recipe: a function of the built model that gives a text, which the family's `rebuild` turns into the same arch
+            without opening a file or the network. For archs whose name points outside: `hf-hub:…`,
+            `darknet:"net.cfg"`.
     """
 
     name: str
@@ -51,22 +54,27 @@ class Arch:
 
     @property
     def doc(self) -> str:
+        """Its documentation, the function's docstring."""
         return inspect.getdoc(self.build) or ""
 
     def __call__(self, *args: Any, **options: Any) -> nn.Module:
+        """The module, built as the function itself would. `zoo.create` checks the options first."""
         return self.build(*args, **options)
 
 
 @dataclass(frozen=True)
 class Family:
-    """An open-ended provider of archs.
+    """An open-ended provider of archs, as `zoo.family` makes it of a function.
 
-    name: its archs are `name/arch`; where `bare` is true, `arch` alone will do.
-    names: lists what there is, without importing anything heavy.
-    resolve: `(name, source) -> Arch`, or None for a name that it doesn't know; imports nothing heavy either.
-        `source` is the text behind the colon for one of `prefixes` (`hf-hub:timm/resnet18`), and None otherwise.
-    rebuild: `(prefix, recipe) -> Arch`, the inverse of `Arch.recipe`, for archs of a prefix that come out of a saved
-        file. It opens nothing.
+    Attributes:
+        name: its archs are `name/arch`; where `bare` is true, `arch` alone will do.
+        resolve: `(name, source) -> Arch`, or None for a name that it doesn't know. `source` is the text behind the
+            colon for one of `prefixes` (`hf-hub:timm/resnet18`), and None otherwise. Imports nothing heavy.
+        names: lists what there is. Imports nothing heavy either.
+        prefixes: the words in front of a colon that are its own.
+        bare: whether `arch` alone will do.
+        rebuild: `(prefix, recipe) -> Arch`, the inverse of `Arch.recipe`, for archs of a prefix that come out of a
+            saved file. It opens nothing.
     """
 
     name: str
@@ -78,12 +86,19 @@ class Family:
 
     @property
     def doc(self) -> str:
+        """Its documentation, the function's docstring."""
         return inspect.getdoc(self.resolve) or ""
 
 
 @dataclass(frozen=True)
 class Modifier:
-    """An edit of a built model: `apply(model, /, **options) -> model`. Options are the signature."""
+    """An edit of a built model, as `zoo.modifier` makes it of a function.
+
+    Attributes:
+        name: what a spec calls it.
+        apply: `(model, /, **options) -> model`; the options are the signature.
+        examples: parts of a spec that show it.
+    """
 
     name: str
     apply: Callable[..., Any]
@@ -91,7 +106,9 @@ class Modifier:
 
     @property
     def doc(self) -> str:
+        """Its documentation, the function's docstring."""
         return inspect.getdoc(self.apply) or ""
 
     def __call__(self, model: Any, /, *args: Any, **options: Any) -> Any:
+        """The function itself, with nothing checked or recorded. `zoo.modify` does both."""
         return self.apply(model, *args, **options)

@@ -34,6 +34,7 @@ class Owned(Generic[T]):
 
     @property
     def owner(self) -> str:
+        """What stands in front of its names."""
         return self.plugin.owner
 
 

@@ -48,22 +48,34 @@ def param_groups(
 ) -> list[dict[str, Any]]:
     """Groups of a model's parameters for any torch optimizer: each that trains is in exactly one.
 
-    rules: selector to options, as in `{"head": dict(lr=0.01), ":bias": dict(weight_decay=0)}`. The first that matches
-        a parameter wins. A selector is what `at=` takes (a site, a glob over paths, a class) and means all parameters
-        in there; or a glob over the names of parameters (`pos_embed`); or a kind: `:bias`; `:norm`, what norm layers
-        hold; `:1d`, all of at most one dimension, which timm keeps free of weight decay. Both together work too
-        (`layer4:bias`), and a tuple of several, where `!` in front excludes.
-    layer_decay: multiplies the learning rate once for each layer between a parameter's and the last, in the order
-        that the model's arch declares (Bao et al. 2021; timm's `param_groups_layer_decay`). It goes into the group's
-        `lr`, and into no `lr_scale`, so that every scheduler keeps it.
-    defaults: options of every group whose rule says nothing else, such as `lr=0.001`.
+    Args:
+        model: a live model; one inside a wrapper such as DistributedDataParallel is found there.
+        rules: selector to options, as in `{"head": dict(lr=0.01), ":bias": dict(weight_decay=0)}`. The first that
+            matches a parameter wins. A selector is what `at=` takes (a site, a glob over paths, a class) and means all
+            parameters in there; or a glob over the names of parameters (`pos_embed`); or a kind: `:bias`; `:norm`, what
+            norm layers hold; `:1d`, all of at most one dimension, which timm keeps free of weight decay. Both together
+            work too (`layer4:bias`), and a tuple of several, where `!` in front excludes.
+        layer_decay: multiplies the learning rate once for each layer between a parameter's and the last, in the order
+            that the model's arch declares (Bao et al. 2021; timm's `param_groups_layer_decay`). It goes into the
+            group's `lr`, and into no `lr_scale`, so that every scheduler keeps it.
+        registry: where the model's arch is looked up; by default all that is installed.
+        defaults: options of every group whose rule says nothing else, such as `lr=0.001`.
 
-    Groups stand in the order of the rules, then what no rule matches; within each by layer. Empty ones are left out.
-    Frozen parameters are in none; a tied one counts under all its names. Each group has `param_names` beside `params`,
-    as torch's optimizers keep them.
+    Returns:
+        Groups in the order of the rules, then what no rule matches; within each by layer. Empty ones are left out.
+        Frozen parameters are in none; a tied one counts under all its names. Each group has `param_names` beside
+        `params`, as torch's optimizers keep them.
 
-    Raises NoEffectError for a selector that matches no parameter at all; NotApplicableError for layer_decay where the
-    arch declares no order; OptionError for what isn't a rule.
+    Raises:
+        NoEffectError: a selector matches no parameter at all.
+        NotApplicableError: layer_decay, and the arch declares no order.
+        OptionError: this is no rule, or no number.
+
+    Example:
+        >>> model = zoo.create("simple")
+        >>> groups = zoo.param_groups(model, {"head": dict(lr=0.01), ":bias": dict(weight_decay=0)}, lr=0.001)
+        >>> [(group["lr"], len(group["params"])) for group in groups]
+        [(0.01, 4), (0.001, 2), (0.001, 2)]
     """
     model = unwrapped(model)
     if not isinstance(model, nn.Module):

@@ -19,13 +19,21 @@ _RANGE = re.compile(
 
 
 def expand(text: str) -> list[Spec]:
-    """The specs of a family, in bash's order.
+    """The specs that a text with braces stands for, in bash's order.
 
-    >>> [str(spec) for spec in expand("resnet{18,34}+{,dropout(0.2)}")]
-    ['resnet18', 'resnet18+dropout(0.2)', 'resnet34', 'resnet34+dropout(0.2)']
+    Args:
+        text: a spec with lists (`{18,34}`) and ranges (`{1..3}`, `{01..10..3}`, `{a..e}`) in braces, also inside each
+            other. Braces inside quotes stand for themselves, and a comma inside ( ) or [ ] is the spec's own.
 
-    Braces inside quotes stand for themselves. An empty part vanishes with its plus, each spec is checked by
-    `zoo.parse`, and equal ones stand once. At most 10,000 specs.
+    Returns:
+        Each spec once, as `zoo.parse` reads it. An empty part vanishes with its plus.
+
+    Raises:
+        SpecError: one of the texts is no spec, or they are more than 10,000.
+
+    Example:
+        >>> [str(spec) for spec in expand("resnet{18,34}+{,dropout(0.2)}")]
+        ['resnet18', 'resnet18+dropout(0.2)', 'resnet34', 'resnet34+dropout(0.2)']
     """
     if not isinstance(text, str):
         raise SpecError(f"a spec is a text such as 'resnet18+dropout(0.2)', not {type(text).__name__}")

@@ -11,11 +11,18 @@ from .values import Call
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spec:
-    """One arch with zero or more modifiers, applied left to right. Equal when they print equal.
+    """One arch with zero or more modifiers, applied left to right: an immutable value. Equal when they print equal.
 
-    >>> spec = parse("resnet18+dropout(0.2)+act(silu)")
-    >>> spec.base, spec.without("dropout"), spec.base + "bn(eps=1e-4)"
-    (Spec('resnet18'), Spec('resnet18+act(silu)'), Spec('resnet18+bn(eps=0.0001)'))
+    `zoo.parse` makes one of a text, and `str` gives the text back.
+
+    Attributes:
+        arch: the call of the arch, with its own options.
+        parts: the call of each modifier, in order.
+
+    Example:
+        >>> spec = parse("resnet18+dropout(0.2)+act(silu)")
+        >>> spec.base, spec.without("dropout"), spec.base + "bn(eps=1e-4)"
+        (Spec('resnet18'), Spec('resnet18+act(silu)'), Spec('resnet18+bn(eps=0.0001)'))
     """
 
     arch: Call
@@ -27,7 +34,11 @@ class Spec:
         return Spec(self.arch)
 
     def without(self, name: str) -> Spec:
-        """The spec less every part of this name; UnknownNameError if it has none."""
+        """The spec less every part of this name.
+
+        Raises:
+            UnknownNameError: it has no part of this name.
+        """
         kept = tuple(part for part in self.parts if part.name != name)
         if len(kept) == len(self.parts):
             names = ", ".join(dict.fromkeys(part.name for part in self.parts)) or "none"
@@ -35,7 +46,11 @@ class Spec:
         return replace(self, parts=kept)
 
     def __add__(self, mods: str | Call | Iterable[Call]) -> Spec:
-        """The spec with more parts behind its own: `spec + "dropout(0.2)+act(silu)"`."""
+        """The spec with more parts behind its own: `spec + "dropout(0.2)+act(silu)"`.
+
+        Raises:
+            SpecError: the text can't be read, or it's anything but modifiers.
+        """
         from .parser import read_mods  # here, since the parser takes 30 ms and a listing parses nothing
 
         if isinstance(mods, str):
@@ -62,7 +77,19 @@ class Spec:
 def parse(text: str | Spec) -> Spec:
     """The spec that a text stands for. Syntax alone: no name is looked up, nothing is imported.
 
-    Raises SpecError with the column, a caret and what was expected.
+    Args:
+        text: such as `"resnet18+dropout(0.2)"`, of at most 4,096 characters and 32 parts. A spec is given back as it
+            is.
+
+    Returns:
+        The spec as an immutable value. It prints in one spelling, which parses to the same spec.
+
+    Raises:
+        SpecError: the text is no spec; the message has the column, a caret and what was expected.
+
+    Example:
+        >>> parse("resnet18 + dropout( p = .2 )")
+        Spec('resnet18+dropout(p=0.2)')
     """
     from .parser import read_spec
 
