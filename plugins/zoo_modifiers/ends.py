@@ -22,21 +22,21 @@ def num_classes(model: nn.Module, /, n: Annotated[int, Ge(0)], at: zoo.Where = "
     A model of timm gets what timm's own `reset_classifier` makes. Where a classifier has n classes already, it stays.
     Auxiliary classifiers, as torchvision's GoogLeNet has them, go along. Heads go, and `model(x)` is a tensor again.
     """
-    model, placed = _without_heads(model, n, at)
+    model, placed = _replace_heads(model, n, at)
     own: Any = getattr(model, "num_classes", None)
     if at == "head" and callable(getattr(model, "reset_classifier", None)) and "head" in zoo.sites_of(model):
         if own != n:
-            return _by_timm(model, n)
+            return _reset_by_timm(model, n)
     else:
         aux = zoo.sites_of(model).get("aux", ()) if at == "head" else ()
         for path in dict.fromkeys([*(placed or zoo.classifiers_of(model, at, "num_classes")), *aux]):
-            model = _classifier(model, path, n)
+            model = _put_classifier(model, path, n)
     if isinstance(own, int) and at == "head":
         model.num_classes = n  # type: ignore[assignment]
     return model
 
 
-def _without_heads(model: nn.Module, n: int, at: zoo.Where) -> tuple[nn.Module, tuple[str, ...]]:
+def _replace_heads(model: nn.Module, n: int, at: zoo.Where) -> tuple[nn.Module, tuple[str, ...]]:
     """With one classifier for n classes where `heads` put several; and the paths of those."""
     if not isinstance(model, TaskChoice):
         return model, ()
@@ -44,11 +44,11 @@ def _without_heads(model: nn.Module, n: int, at: zoo.Where) -> tuple[nn.Module, 
     if paths and at != "head" and zoo.classifiers_of(model, at, "num_classes") != paths:
         raise zoo.NotApplicableError(f"this model has its heads at {' and '.join(paths)}; num_classes goes there")
     for path in paths:
-        model = _classifier(model, path, n)
+        model = _put_classifier(model, path, n)
     return zoo.unbecome(model, "", TaskChoice, "zoo_heads_at", "zoo_heads_default"), paths
 
 
-def _by_timm(model: Any, n: int) -> nn.Module:
+def _reset_by_timm(model: Any, n: int) -> nn.Module:
     """What timm's own `reset_classifier` puts into the model."""
     # The one that would drop the second classifier of a distilled model unless told not to.
     two = any(vars(module).get("distillation") is True for module in model.modules())
@@ -56,7 +56,7 @@ def _by_timm(model: Any, n: int) -> nn.Module:
     return zoo.adopt(model, lambda: model.reset_classifier(n, **told))
 
 
-def _classifier(model: nn.Module, path: str, n: int) -> nn.Module:
+def _put_classifier(model: nn.Module, path: str, n: int) -> nn.Module:
     """Another classifier in one place; itself, where it has n classes."""
     from torch import nn
 
@@ -81,15 +81,15 @@ def in_chans(
     if means is not None and len(means) not in (1, n):
         what = f"this {type(model).__name__} normalises images of {len(means)} channels itself"
         raise zoo.NotApplicableError(f"{what}, so in_chans can't make it take {n}")
-    layers = [_input_layer(model, path, place) for path, place in zoo.select(model, at).items()]
-    had = {path: _image_channels(model, layer) for path, layer in layers}  # before any of them says otherwise
+    layers = [_find_input_layer(model, path, place) for path, place in zoo.select(model, at).items()]
+    had = {path: _count_channels(model, layer) for path, layer in layers}  # before any of them says otherwise
     for path, layer in layers:
         zoo.adapt_inputs(layer, n, had[path], draw=init == "random")
         zoo.restate(model, path, ("in_chans", "in_channels", "in_chs"), had[path], n)
     return model
 
 
-def _input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, Any]:
+def _find_input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, Any]:
     """The first layer with weights at or inside a place: a convolution, or the linear layer of an image's patches."""
     from torch import nn
 
@@ -109,7 +109,7 @@ def _input_layer(model: nn.Module, path: str, place: nn.Module) -> tuple[str, An
     return found, layer
 
 
-def _image_channels(model: nn.Module, layer: Any) -> int:
+def _count_channels(model: nn.Module, layer: Any) -> int:
     """The channels of the image, of which a stem that folds pixels into channels takes several times as many."""
     cfg: Any = getattr(model, "pretrained_cfg", None) or {}
     takes = getattr(layer, "in_features", getattr(layer, "in_channels", 0))

@@ -25,21 +25,21 @@ def append(
     if (site is None) != (layer is None) or (site is None and not parts):
         raise zoo.OptionError("append takes a site and a layer, or name=layer, as in append(head, Dropout(0.5))")
     if len(parts) > 1:
-        each = "+".join(f"append({name}={parts[name]})" for name in sorted(parts, key=_by_number))
+        each = "+".join(f"append({name}={parts[name]})" for name in sorted(parts, key=_split_numbers))
         raise zoo.OptionError(f"append takes one new part, since names have no order; write them in turn: {each}")
     if site is not None and layer is not None:
         model = _put(model, site, layer, first=False)
     for name, part in parts.items():
-        _behind(model, name, part)
+        _put_behind(model, name, part)
     return model
 
 
-def _by_number(name: str) -> list[Any]:
+def _split_numbers(name: str) -> list[Any]:
     """layers9 before layers10."""
     return [int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", name)]
 
 
-def _behind(model: nn.Module, name: str, part: zoo.Layer) -> None:
+def _put_behind(model: nn.Module, name: str, part: zoo.Layer) -> None:
     """A new part of the root that runs behind the others, once."""
     from torch import nn
 

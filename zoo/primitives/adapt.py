@@ -41,7 +41,7 @@ def adapt_inputs(layer: Any, n: int, had: int | None = None, draw: bool = False)
     fold = takes // had
     if takes != n * fold:
         old = layer.weight
-        new = _adapted(old.detach(), had, n, fold)
+        new = _adapt_weight(old.detach(), had, n, fold)
         if draw or new.ndim == 2:
             nn.init.kaiming_uniform_(new, a=math.sqrt(5))  # what such a layer does when it's made
         layer.weight = nn.Parameter(new, requires_grad=old.requires_grad)
@@ -50,7 +50,7 @@ def adapt_inputs(layer: Any, n: int, had: int | None = None, draw: bool = False)
     setattr(layer, name, n * fold)
 
 
-def _adapted(weight: Tensor, had: int, n: int, fold: int) -> Tensor:
+def _adapt_weight(weight: Tensor, had: int, n: int, fold: int) -> Tensor:
     """Weights (out, fold × had, …) for n channels instead of `had`."""
     wide = weight.float().reshape(len(weight), fold, had, *weight.shape[2:])
     if n == 1:

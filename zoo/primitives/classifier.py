@@ -56,24 +56,24 @@ def classifiers_of(model: nn.Module, at: str | Sequence[str] = "head", modifier:
     if all(path in standing for path in sites):
         sites = tuple(select(model, at))
     else:  # num_classes(0) has put an Identity in the place of what the classifier is inside of
-        sites = tuple(_standing(standing, path) for path in sites)
-    return tuple(dict.fromkeys(_classifier(model, path, modifier) for path in sites))
+        sites = tuple(_find_standing(standing, path) for path in sites)
+    return tuple(dict.fromkeys(_find_classifier(model, path, modifier) for path in sites))
 
 
-def _standing(modules: Mapping[str, nn.Module], path: str) -> str:
+def _find_standing(modules: Mapping[str, nn.Module], path: str) -> str:
     """The path, or that of the innermost module around it that there is."""
     while path not in modules:
         path = parent_path(path)
     return path
 
 
-def _classifier(model: nn.Module, site: str, modifier: str) -> str:
+def _find_classifier(model: nn.Module, site: str, modifier: str) -> str:
     """The path of the layer at or inside a site that gives its output."""
     inside = {join(site, name): module for name, module in model.get_submodule(site).named_modules()}
     several = {path: module for path, module in inside.items() if getattr(module, "zoo_is_classifier", False)}
     layers = {path: module for path, module in inside.items() if _gives_features(module)}
     if several or layers:
-        return _last_called(several or layers)
+        return _pick_last(several or layers)
     if isinstance(inside[site], nn.Identity) and width_of(model):
         return site  # built without a classifier: the pooled features arrive here
     met = type(inside[site]).__name__
@@ -86,7 +86,7 @@ def _gives_features(module: nn.Module) -> bool:
     return isinstance(module, _KINDS) or _CUT in vars(module)
 
 
-def _last_called(candidates: Mapping[str, nn.Module]) -> str:
+def _pick_last(candidates: Mapping[str, nn.Module]) -> str:
     """Of several layers at one site, the one whose output leaves it.
 
     No forward is seen here, so the order of declaration stands for that of the calls. The two differ in a class that
@@ -119,11 +119,11 @@ def make_classifier(model: nn.Module, path: str, n: int) -> nn.Module:
     layer = next((module for module in old.modules() if isinstance(module, _KINDS)), None)
     if n == 0:
         identity = nn.Identity()
-        vars(identity)[_CUT] = _again(model, old, layer)
+        vars(identity)[_CUT] = _find_maker(model, old, layer)
         return identity
     if layer is not None:
         return make_like(layer, out_features=n)
-    if (make := _again(model, old, None)) is not None:
+    if (make := _find_maker(model, old, None)) is not None:
         return make(n)
     raise NotApplicableError(
         f"what stood at {format_place(path)} was of a class of which none of another size can be made; "
@@ -131,7 +131,7 @@ def make_classifier(model: nn.Module, path: str, n: int) -> nn.Module:
     )
 
 
-def _again(model: nn.Module, old: nn.Module, layer: nn.Module | None) -> Callable[[int], nn.Module] | None:
+def _find_maker(model: nn.Module, old: nn.Module, layer: nn.Module | None) -> Callable[[int], nn.Module] | None:
     """What makes a classifier like this one for a number of outputs; None for one that can't be made anew."""
     if layer is not None:
         try:

@@ -45,7 +45,7 @@ def bind_scheme(name: str, options: Mapping[str, float | str], modifier: str = "
     function = getattr(nn.init, f"{name}_")
     parameters = list(inspect.signature(function).parameters.values())[1:]
     own = {p.name: p for p in parameters if p.name != "generator"}
-    shown = ", ".join(str(p).partition(":")[0] + _default(p) for p in own.values()) or "none"
+    shown = ", ".join(str(p).partition(":")[0] + _show_default(p) for p in own.values()) or "none"
     for key, value in options.items():
         if key not in own:
             raise OptionError(f"{modifier}: {name} has no option '{key}'; its options: {shown}")
@@ -59,7 +59,7 @@ def bind_scheme(name: str, options: Mapping[str, float | str], modifier: str = "
     return partial(function, **{**options, **whole})
 
 
-def _default(parameter: inspect.Parameter) -> str:
+def _show_default(parameter: inspect.Parameter) -> str:
     return "" if parameter.default is parameter.empty else f"={parameter.default}"
 
 

@@ -36,10 +36,10 @@ def features_of(layer: nn.Module) -> tuple[int | None, int | None]:
         >>> zoo.features_of(nn.ConvTranspose2d(8, 16, 3)), zoo.features_of(nn.BatchNorm2d(4))
         ((8, 16), (4, 4))
     """
-    return _said(layer, (*_IN, *_BOTH))[1], _said(layer, (*_OUT, *_BOTH))[1]
+    return _read_width(layer, (*_IN, *_BOTH))[1], _read_width(layer, (*_OUT, *_BOTH))[1]
 
 
-def _said(layer: nn.Module, names: tuple[str, ...]) -> tuple[str, int | None]:
+def _read_width(layer: nn.Module, names: tuple[str, ...]) -> tuple[str, int | None]:
     """The first of these attributes that is a width, and the width."""
     for name in names:
         value = getattr(layer, name, None)
@@ -79,7 +79,7 @@ def make_like(layer: nn.Module, in_features: int | None = None, out_features: in
         Conv2d(1, 16, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), padding_mode=reflect)
     """
     made, options = _recipe(layer)
-    widths = _widths(layer, options, in_features, out_features)
+    widths = _bind_widths(layer, options, in_features, out_features)
     on_meta = any(tensor.is_meta for tensor in layer.parameters())  # made there, it costs no memory
     try:
         with torch.device("meta") if on_meta else nullcontext():
@@ -93,11 +93,11 @@ def make_like(layer: nn.Module, in_features: int | None = None, out_features: in
     return new
 
 
-def _widths(layer: nn.Module, options: Mapping[str, Any], takes: int | None, gives: int | None) -> dict[str, int]:
+def _bind_widths(layer: nn.Module, options: Mapping[str, Any], takes: int | None, gives: int | None) -> dict[str, int]:
     """The options that are to be others, checked."""
     wanted: dict[str, int] = {}
     for names, width, what in ((_IN, takes, "inputs"), (_OUT, gives, "outputs")):
-        name, _ = _said(layer, (*names, *_BOTH))
+        name, _ = _read_width(layer, (*names, *_BOTH))
         if width is None:
             continue
         if name not in options:
@@ -111,8 +111,8 @@ def _widths(layer: nn.Module, options: Mapping[str, Any], takes: int | None, giv
 def maker_of(layer: nn.Module) -> Callable[[int], nn.Module]:
     """What makes a layer like this one for a number of outputs. It's pickled as its class and some numbers alone."""
     made, options = _recipe(layer)
-    takes, _ = _said(layer, _IN)
-    gives, _ = _said(layer, _OUT)
+    takes, _ = _read_width(layer, _IN)
+    gives, _ = _read_width(layer, _OUT)
     inputs = [options.pop(takes)] if takes in options else []  # in front, so that the outputs can come behind
     return partial(made, *inputs, **{name: value for name, value in options.items() if name != gives})
 
