@@ -94,17 +94,21 @@ def initialise(
     """
     module = model.get_submodule(path)
     if scheme is None:
-        reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-        if not callable(reset):
-            place = format_place(path, type(module).__name__)
-            raise NotApplicableError(f"{place} doesn't say how it is initialised; give a scheme, as in normal")
-        reset()
+        _reset(module, path)
         return
     for name, parameter in parameters_of(module).items():
         if "bias" not in name:
             _fill(scheme, parameter, join(path, name), modifier)
         elif bias is not None:
             parameter.fill_(bias)
+
+
+def _reset(module: nn.Module, path: str) -> None:
+    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    if not callable(reset):
+        place = format_place(path, type(module).__name__)
+        raise NotApplicableError(f"{place} doesn't say how it is initialised; give a scheme, as in normal")
+    reset()
 
 
 def _fill(scheme: partial[Tensor], parameter: Tensor, name: str, modifier: str) -> None:

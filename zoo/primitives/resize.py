@@ -80,15 +80,14 @@ def make_like(layer: nn.Module, in_features: int | None = None, out_features: in
     """
     made, options = _recipe(layer)
     widths = _bind_widths(layer, options, in_features, out_features)
-    on_meta = any(tensor.is_meta for tensor in layer.parameters())  # made there, it costs no memory
     try:
-        with torch.device("meta") if on_meta else nullcontext():
+        # On meta it costs no memory to make one of any size.
+        with torch.device("meta") if any(t.is_meta for t in layer.parameters()) else nullcontext():
             new = made(**options | widths)
     except (ValueError, RuntimeError, AssertionError) as error:
         wanted = ", ".join(f"{name}={width}" for name, width in widths.items())
-        raise ShapeError(
-            f"no {made.__name__} like this one can have {wanted}: {error}; write another with replace(site, layer)"
-        ) from None
+        what = f"no {made.__name__} like this one can have {wanted}: {error}"
+        raise ShapeError(f"{what}; write another with replace(site, layer)") from None
     match(layer, "", new)
     return new
 
