@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
 import zoo
@@ -87,6 +88,28 @@ def test_a_view_of_a_parameter_is_no_stumbling_block(computes: bool) -> None:
     model = Token(computes)
     assert flops_by_path(model, (torch.zeros(3, 4),))[""] == 2 * 3 * 4 * 4
     assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["mix.bias"]
+
+
+class Attention(nn.Module):
+    """Three heads of four numbers, in torch's own function, for which each device has kernels of its own."""
+
+    def __init__(self, computes: bool) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(8, 36)
+        self.computes = computes
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.computes and float(x.sum()) > 1:  # so that it can't run on meta
+            return x
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, 3, 4).permute(2, 0, 3, 1, 4)
+        return scaled_dot_product_attention(q, k, v)
+
+
+@pytest.mark.parametrize("computes", [False, True])
+def test_attention_counts_wherever_it_runs(computes: bool) -> None:
+    projections, products = 2 * 2 * 5 * 8 * 36, 2 * (2 * 2 * 3 * 5 * 5 * 4)
+    found = flops_by_path(Attention(computes), (torch.zeros(2, 5, 8),))
+    assert found == {"": projections + products, "qkv": projections}
 
 
 def test_cait_has_flops() -> None:
