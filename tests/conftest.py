@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -14,6 +16,8 @@ from zoo.registry.loader import load_plugins
 from zoo.registry.registry import Registry, default_registry
 
 torch.set_num_threads(1)  # more of them only spin where several test runs share the cores
+for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)  # what a test prints is the same in every terminal
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -37,6 +41,19 @@ def _fresh_dynamo() -> Iterator[None]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def look() -> float:
+    """Seconds that this machine takes for a look at one character: the measure of what is refused unread."""
+
+    def looks(text: str) -> float:
+        start = time.process_time()
+        for _ in text:
+            pass
+        return time.process_time() - start
+
+    return min(looks("a" * 10**6) for _ in range(3)) / 10**6
 
 
 class World:

@@ -208,9 +208,9 @@ def test_two_models_of_two_thousand_modules_quickly() -> None:
     with torch.device("meta"):
         a, b = tower(), tower()
     b[250][2].eps = 0.5
-    start = time.perf_counter()
+    start = time.process_time()
     found = zoo.diff(a, b)
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     assert rows(found) == [("250.2", "eps", "1e-05", "0.5")]
     assert took < 20, "2 s is promised, on a quiet machine"
 

@@ -423,15 +423,15 @@ def test_what_is_wrong_at_the_end_is_found_before_the_start(mods: str, built: li
     assert not built
 
 
-def test_ten_megabytes_are_refused_in_ten_milliseconds() -> None:
+def test_ten_megabytes_are_refused_at_once(look: float) -> None:
     text = "simple" + "+dropout" * 1_250_000
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(zoo.SpecError):
             zoo.create(text)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.01
+        times.append(time.process_time() - start)
+    assert min(times) < len(text) * look / 10
 
 
 STANDARD = {

@@ -210,10 +210,10 @@ def test_ten_thousand_specs_are_the_most() -> None:
     ids=lambda text: text[:24],
 )
 def test_more_are_refused_before_they_take_memory(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(zoo.SpecError, match=r"^the braces stand for more than 10,000 specs$"):
         zoo.expand(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 HOSTILE = [
@@ -240,10 +240,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=[f"{i}:{text[:12]}" for i, text in enumerate(HOSTILE)])
 def test_hostile_braces_are_refused_soon(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(zoo.SpecError):
         zoo.expand(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("text", [None, 3, b"a{b,c}"])

@@ -592,7 +592,7 @@ BROKEN_PLUGINS = [
     ("contributes", "import zoo\n", "it declares nothing"),
     ("imports_light", "import torch\n" + LEAKY, "imports 'torch'; do that inside the functions"),
     ("imports_quick", "print('welcome')\n" + LEAKY, "prints 'welcome'"),
-    ("imports_quick", "import time; time.sleep(1.1)\n" + LEAKY, "takes 1."),
+    ("imports_quick", "import time; time.sleep(1.1)\n" + LEAKY, "importing zoo_broken takes "),
     ("own_names", GOOD.format(name="dropout"), "'zoo-broken/dropout': the bare name is someone else's"),
     ("families", LEAKY + FAMILY, "to a name that it can't know"),
     ("variants", LEAKY + "@zoo.hookimpl\ndef zoo_variants():\n    return {'mine': 'simple+nothing'}\n", "'nothing'"),
