@@ -103,6 +103,7 @@ def _arch(name: str, full: str, given: dict[str, Any], cfg: dict[str, Any] | Non
             _check_tag(full)
         own: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans, "drop_rate": drop_rate}
         own |= {"drop_path_rate": drop_path_rate, "global_pool": global_pool, "features_only": features_only, **options}
+        asked = given | {key: value for key, value in own.items() if value is not None}
         model: nn.Module = timm.create_model(
             full,
             pretrained=pretrained,
@@ -110,11 +111,27 @@ def _arch(name: str, full: str, given: dict[str, Any], cfg: dict[str, Any] | Non
             pretrained_cfg_overlay=pretrained_cfg_overlay,
             checkpoint_path=checkpoint_path,
             cache_dir=cache_dir,
-            **given | {key: value for key, value in own.items() if value is not None},
+            **asked,
         )
+        if cfg is not None or ":" in full:
+            _remember(model, full, asked, cache_dir)
         return model
 
     return zoo.Arch(name, build, sites, sample, width=width, order=order, recipe=recipe)
+
+
+def _remember(model: nn.Module, full: str, asked: dict[str, Any], cache_dir: Any) -> None:
+    """Leave on a model what it was built with, as timm does from 1.0.31 on: its recipe is made of that."""
+    if hasattr(model, "_model_args"):
+        return
+    from timm.models import _hub, load_model_config_from_hf
+
+    prefix, colon, place = full.partition(":")
+    said: dict[str, Any] = {}
+    if colon:
+        here = prefix == "local-dir"
+        said = (_hub.load_model_config_from_path(place) if here else load_model_config_from_hf(place, cache_dir))[2]
+    model._model_args = {**(said or {}), **asked}  # type: ignore[assignment]
 
 
 @cache

@@ -61,6 +61,10 @@ PUBLISHED = {
 }
 
 
+# Older releases of torch have no torch.unique and no autocast on meta, which these need.
+NOT_ON_META = ("regnety_016", "efficientvit_b0")
+
+
 def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
@@ -88,7 +92,8 @@ def test_names_are_kept_between_runs_and_a_broken_list_is_made_anew(
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_parameter_counts(name: str) -> None:
-    assert round(parameters(zoo.create(name, device="meta")) / 1e6, 2) == PUBLISHED[name]
+    model = zoo.create(name, device="cpu" if name in NOT_ON_META else "meta")
+    assert round(parameters(model) / 1e6, 2) == PUBLISHED[name]
 
 
 @pytest.mark.slow
@@ -258,8 +263,9 @@ CLASSIFIERS = [
 def test_heads_on_every_kind_of_classifier(name: str) -> None:
     with torch.device("meta"):
         size = timm.create_model(name).pretrained_cfg["input_size"]
-    model = zoo.create(f"{name}+heads(a=3, b=1)", device="meta").eval()
-    x = torch.zeros(2, *size, device="meta")
+    device = "cpu" if name in NOT_ON_META else "meta"
+    model = zoo.create(f"{name}+heads(a=3, b=1)", device=device).eval()
+    x = torch.zeros(2, *size, device=device)
     assert {key: tuple(value.shape) for key, value in model(x).items()} == {"a": (2, 3), "b": (2, 1)}
     assert model(x, task="b").shape == (2, 1)
 
@@ -270,6 +276,9 @@ def test_heads_on_every_kind_of_classifier(name: str) -> None:
 def test_head_dropout_is_timms_drop_rate(name: str) -> None:
     with torch.device("meta"):
         theirs = timm.create_model(name, drop_rate=0.3)
+    for path, module in theirs.named_modules():
+        if path == "head_dist.drop":
+            module.p = 0.3  # LeViT's second head, which older releases of timm forget
     ours = zoo.create(f"{name}+dropout(0.3)", device="meta")
     assert repr(ours) == repr(theirs)
     # timm keeps the number on the root too; where the forward doesn't read it there, it changes nothing.

@@ -66,6 +66,7 @@ SCHEDULES: dict[str, Make] = {
 RUNS = [(o, "Cosine") for o in OPTIMIZERS] + [("SGD", s) for s in SCHEDULES]
 
 
+@pytest.mark.filterwarnings("ignore:The epoch parameter")  # some SequentialLR do what they warn of
 @pytest.mark.parametrize(("optimizer", "schedule"), RUNS)
 def test_resumed_is_like_never_stopped(optimizer: str, schedule: str, digits: Any, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"

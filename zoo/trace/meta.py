@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 
 T = TypeVar("T")
-_WORDS = ("meta", "Tensor.item()", "data-dependent", "FakeTensor", "same device", "unallocated")
+_WORDS = ("meta", "Tensor.item()", "data-dependent", "FakeTensor", "same device", "unallocated", "scalarType")
 
 
 def needs_memory(error: BaseException) -> bool:
