@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from zoo.cli.main import main
 from zoo.registry.loader import load_plugins
 from zoo.registry.registry import Registry, default_registry
 
@@ -54,6 +58,26 @@ def look() -> float:
         return time.process_time() - start
 
     return min(looks("a" * 10**6) for _ in range(3)) / 10**6
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of a command; `output` is both streams, the errors behind the rest."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+def zoo_command(*args: object, columns: int = 200) -> Ran:
+    """The command in this process. Releases of click before 8.2 keep the streams apart only when they're asked to."""
+    apart: dict[str, bool] = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+    ran = CliRunner(**apart).invoke(main, [str(arg) for arg in args], env={"COLUMNS": str(columns)})  # type: ignore[arg-type]
+    return Ran(ran.exit_code, ran.stdout, ran.stderr)
 
 
 class World:

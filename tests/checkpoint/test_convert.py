@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 import timm
 import torch
-from click.testing import CliRunner
 from safetensors.torch import save_file
 
 import zoo
+from tests.conftest import zoo_command
 from tests.nets import run
-from zoo.cli.main import main
 
 
 def command(*args: Any) -> tuple[int, str]:
-    result = CliRunner().invoke(main, [str(arg) for arg in args], env={"COLUMNS": "100"})
+    result = zoo_command(*args, columns=100)
     return result.exit_code, result.output
 
 

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import zoo
-from zoo.cli.main import main
+from tests.conftest import zoo_command
 
 
 def command(*args: Any) -> tuple[int, str]:
-    result = CliRunner().invoke(main, [str(arg) for arg in args], env={"COLUMNS": "100"})
+    result = zoo_command(*args, columns=100)
     return result.exit_code, result.output
 
 

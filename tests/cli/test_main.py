@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 import zoo
+from tests.conftest import zoo_command
 from zoo.cli.listings import KINDS
-from zoo.cli.main import main
 from zoo.messages.text import printable
 
 # What a hostile or clumsy plugin may say: a terminal escape, bell, carriage return, bidirectional override, markup.
@@ -22,12 +21,8 @@ NASTY = "\x1b[31mred\x07\r [bold]cls[/bold] \u202ehello"
 PLUGIN = f"raise RuntimeError({NASTY!r})"
 
 
-def run(*args: str, columns: int = 200) -> Result:
-    return CliRunner().invoke(main, args, env={"COLUMNS": str(columns)})
-
-
 def good(*args: str) -> str:
-    result = run(*args)
+    result = zoo_command(*args)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     return result.stdout
@@ -91,7 +86,7 @@ def test_all_kinds_at_once_are_one_array_too() -> None:
 
 
 def test_list_modifiers_shows_names_options_and_what_they_do() -> None:
-    result = run("list", "modifiers", columns=400)
+    result = zoo_command("list", "modifiers", columns=400)
     for name in zoo.list_modifiers():
         described = zoo.describe(name)
         assert f"{name} " in result.stdout
@@ -113,7 +108,7 @@ def test_an_empty_list_says_so() -> None:
 
 
 def test_a_narrow_terminal_loses_nothing() -> None:
-    result = run("list", "modifiers", columns=40)
+    result = zoo_command("list", "modifiers", columns=40)
     squeezed = "".join(result.stdout.split())
     assert result.exit_code == 0
     for name in zoo.list_modifiers():
@@ -242,7 +237,7 @@ def test_printable(text: str, shown: str) -> None:
     ],
 )
 def test_an_error_of_the_zoo_is_status_1_and_a_few_lines(spec: str, message: str) -> None:
-    result = run("show", spec)
+    result = zoo_command("show", spec)
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith(message)
@@ -253,7 +248,7 @@ def test_an_error_of_the_zoo_is_status_1_and_a_few_lines(spec: str, message: str
     "args", [("frob",), ("list", "frobs"), ("show",), ("list", "archs", "a", "b"), ("list", "--yaml")]
 )
 def test_wrong_usage_is_status_2(args: tuple[str, ...]) -> None:
-    result = run(*args)
+    result = zoo_command(*args)
     assert result.exit_code == 2
     assert "Usage: " in result.stderr
 

@@ -14,14 +14,12 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 import zoo
-from tests.conftest import World
-from zoo.cli.main import main
+from tests.conftest import World, zoo_command
 from zoo.plan.lookup import find_base, find_modifier
 from zoo.registry.loader import load_plugins
 from zoo.registry.plugins import Plugin
@@ -447,7 +445,7 @@ def test_a_package_that_lies_over_the_zoos_is_an_error(monkeypatch: pytest.Monke
         load_plugins()
     assert str(caught.value).startswith("`import zoo` gives /site-packages/zoo/__init__.py, which isn't plugzoo's: ")
     assert "pip uninstall " in str(caught.value)
-    result = CliRunner().invoke(main, ["show", "simple"])
+    result = zoo_command("show", "simple")
     assert (result.exit_code, result.stderr) == (1, f"zoo: {caught.value}\n")
 
 

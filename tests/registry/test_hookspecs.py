@@ -18,12 +18,10 @@ from typing import Any
 import click
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import nn
 
 import zoo
-from tests.conftest import World
-from zoo.cli.main import main
+from tests.conftest import World, zoo_command
 from zoo.registry import hookspecs
 from zoo.registry.commands import list_commands
 from zoo.registry.entry_points import find_plugins
@@ -43,10 +41,6 @@ def fresh() -> Iterator[None]:
     yield
     default_registry.cache_clear()
     default_registry()  # before another test's distributions stand on the path
-
-
-def ran(*args: str) -> Any:
-    return CliRunner().invoke(main, args, env={"COLUMNS": "200"})
 
 
 # -- the documentation ------------------------------------------------------------------------------------------------
@@ -89,7 +83,7 @@ def test_the_example_of_a_hook_works_as_shown(hook: str, world: World) -> None:
         if kind == "console":
             for entry in re.split(r"^\$ zoo ", code, flags=re.MULTILINE)[1:]:
                 command, _, output = entry.partition("\n")
-                result = ran(*command.split())
+                result = zoo_command(*command.split())
                 assert (result.output, result.exit_code == 0) == (output, not output.startswith("zoo: "))
                 checked += 1
     assert checked
@@ -275,7 +269,7 @@ def test_what_a_failed_plugin_had_names_the_plugin(world: World, spec: str, erro
 @pytest.mark.usefixtures("fresh")
 def test_a_command_of_a_failed_plugin_names_the_plugin(world: World) -> None:
     world.add("acme", "raise OSError('di\\x1bsk')")
-    result = ran("greet")
+    result = zoo_command("greet")
     assert result.exit_code == 2
     assert "No such command 'greet'" in result.stderr
     assert "\n  plugin 'main' of acme failed: OSError: di\\x1bsk" in result.stderr
@@ -307,14 +301,14 @@ def zoo_commands():
 def test_commands_of_two_plugins(world: World) -> None:
     for who in ("acme", "bolt"):
         world.add(who, COMMANDS.format(who=who))
-    assert ran("acme/greet").output == "hello from acme\n"
-    assert ran("bolt/list").output == "a list of bolt\n"
-    assert ran("list", "modifiers").exit_code == 0, "the zoo's own can't be taken over"
-    assert "a list of" not in ran("list").output
-    clash = ran("greet")
+    assert zoo_command("acme/greet").output == "hello from acme\n"
+    assert zoo_command("bolt/list").output == "a list of bolt\n"
+    assert zoo_command("list", "modifiers").exit_code == 0, "the zoo's own can't be taken over"
+    assert "a list of" not in zoo_command("list").output
+    clash = zoo_command("greet")
     assert clash.exit_code == 1
     assert clash.stderr == "zoo: 2 plugins have a command 'greet': acme, bolt; say which, as in 'acme/greet'\n"
-    shown = ran("--help").output
+    shown = zoo_command("--help").output
     for name in ("acme/greet", "acme/list", "bolt/greet", "bolt/list", "new-plugin"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE), name
 
@@ -334,22 +328,22 @@ def test_commands_of_two_plugins(world: World) -> None:
 def test_a_broken_command_takes_nothing_down(world: World, body: str, reason: str) -> None:
     world.add("bad", f"import zoo, click\n@zoo.hookimpl\ndef zoo_commands():\n    {body}")
     world.add("good", COMMANDS.format(who="good"))
-    assert ran("greet").output == "hello from good\n"
-    assert ran("--help").exit_code == 0
+    assert zoo_command("greet").output == "hello from good\n"
+    assert zoo_command("--help").exit_code == 0
     (failed,) = [p for p in zoo.list_plugins() if p.distribution == "bad"]
     assert failed.status == "failed"
     assert failed.reason.startswith(reason)
-    assert ran("nonsense").exit_code == 2
+    assert zoo_command("nonsense").exit_code == 2
 
 
 @pytest.mark.usefixtures("fresh")
 def test_a_listing_never_asks_for_commands(world: World, tmp_path: Path) -> None:
     """They may import what is heavy, and `zoo list` is quick."""
     world.add("acme", f"import zoo\n@zoo.hookimpl\ndef zoo_commands():\n    open({str(tmp_path / 'asked')!r}, 'w')")
-    assert ran("list").exit_code == 0
-    assert ran("list", "plugins").exit_code == 0
+    assert zoo_command("list").exit_code == 0
+    assert zoo_command("list", "plugins").exit_code == 0
     assert not (tmp_path / "asked").exists()
-    assert ran("plugins").exit_code == 0
+    assert zoo_command("plugins").exit_code == 0
     assert (tmp_path / "asked").exists()
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import zoo
-from zoo.cli.main import main
+from tests.conftest import zoo_command
 
 VARIANTS = [
     ("mlp+dropout(0.2)", (1, 28, 28)),
@@ -117,12 +116,12 @@ def test_as_data() -> None:
     assert [row["name"] for row in data["modules"]] == list(found.modules)
     assert data["modules"][0]["children"] == ["layers1", "layers2", "layers3"]
     assert data["named_parameters"]["layers3.1.a.weight"] == {"shape": [3, 70], "dtype": "float32", "trainable": True}
-    ran = CliRunner().invoke(main, ["show", "simple+heads(a=3)", "--summary", "--json"])
+    ran = zoo_command("show", "simple+heads(a=3)", "--summary", "--json")
     assert json.loads(ran.output) == data
 
 
 def test_in_a_terminal() -> None:
-    ran = CliRunner().invoke(main, ["show", "simple", "--summary", "--depth", "1"])
+    ran = zoo_command("show", "simple", "--summary", "--depth", "1")
     assert (
         ran.output
         == """\
@@ -138,7 +137,7 @@ simple
 17,452 parameters; for (1, 100): 34.3 kFLOPs, 1.65 kB of activations
 """
     )
-    assert CliRunner().invoke(main, ["show", "simple", "--depth", "1"]).exit_code == 2
+    assert zoo_command("show", "simple", "--depth", "1").exit_code == 2
 
 
 def test_html_is_escaped_and_capped() -> None:

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 import zoo
-from zoo.cli.main import main
+from tests.conftest import zoo_command
 
 ROOT = Path(__file__).parents[2]
 DOCS = ["README.md", "CONTRIBUTING.md"]
@@ -98,7 +97,7 @@ ALL = [(doc, command, output) for doc in DOCS if (ROOT / doc).exists() for comma
 def test_commands_print_what_is_shown(doc: str, command: str, output: str) -> None:
     name, *args = shlex.split(command)
     assert name == "zoo", "only the zoo's own command can be checked here"
-    result = CliRunner().invoke(main, args, env={"COLUMNS": "100"})
+    result = zoo_command(*args, columns=100)
     assert (result.exit_code == 0) == (not output.startswith("zoo: ")), result.output
     # A line of three dots stands for any lines.
     pattern = "(?:.*\n)*".join(re.escape(part) for part in re.split(r"^\.\.\.\n", output, flags=re.MULTILINE))

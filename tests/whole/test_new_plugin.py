@@ -12,10 +12,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import zoo
-from zoo.cli.main import main
+from tests.conftest import Ran, zoo_command
 from zoo.cli.scaffold import TEMPLATES, new_plugin
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +32,8 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def ran(*args: str) -> Result:
-    return CliRunner().invoke(main, ["new-plugin", *args])
+def ran(*args: str) -> Ran:
+    return zoo_command("new-plugin", *args)
 
 
 # -- what is written --------------------------------------------------------------------------------------------------
