@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import zoo
 from tests.nets import run, same
 from zoo.files.atomic import store
-from zoo.files.tensors import DTYPES, in_order, opened, writer
+from zoo.files.tensors import DTYPES, open_tensors, order_names, writer
 
 FILES = Path(__file__).parents[1] / "data"
 SHAPES: list[tuple[int, ...]] = [(), (0, 3), (1,), (3,), (16,), (5, 5), (4, 16), (27, 1), (64,), (1001,)]
@@ -59,7 +59,7 @@ def test_every_tensor_lies_as_torchs_own_do(write: Any, mapped: bool, path: Path
     write(wanted, path)
     for offset in range(64):
         shift(path, offset)
-        with opened(path, mapped) as file:
+        with open_tensors(path, mapped) as file:
             for name, value in wanted.items():
                 found = file.tensor(name)
                 assert found.data_ptr() % 64 == 0
@@ -86,7 +86,7 @@ def test_nearly_all_of_a_file_lies_right_and_is_mapped(spec: str, path: Path) ->
     assert {name for name, size in sizes.items() if size % 64 == 0} <= set(right)
     assert sum(sizes[name] for name in right) > 0.98 * sum(sizes.values())
     assert all(places[name] % value.element_size() == 0 for name, value in values.items())
-    with opened(path) as file:
+    with open_tensors(path) as file:
         starts = {file.tensor(name).data_ptr() - places[name] for name in right if sizes[name]}
     assert len(starts) == 1, "they lie to each other as in the file: it is mapped"
 
@@ -97,7 +97,7 @@ def test_what_is_only_copied_from_is_mapped_from_anyones_file(path: Path) -> Non
     save_file(values, path)
     shift(path, 20)
     described, _ = header_of(path.read_bytes())
-    with opened(path) as file:
+    with open_tensors(path) as file:
         lent = {name: file.tensor(name, kept=False) for name in values}
     assert len({tensor.data_ptr() - described[name]["data_offsets"][0] for name, tensor in lent.items()}) == 1
 
@@ -113,8 +113,8 @@ def test_a_file_that_exists_already_is_loaded_exactly(path: Path) -> None:
 
 def test_the_order_is_the_same_whichever_way_the_tensors_come() -> None:
     sizes = {f"{n}": n for n in (0, 4, 8, 12, 36, 64, 96, 128, 160, 4000)} | {"again": 12}
-    order = in_order(sizes)
-    assert in_order(dict(reversed(sizes.items()))) == order
+    order = order_names(sizes)
+    assert order_names(dict(reversed(sizes.items()))) == order
     powers = [math.gcd(sizes[name], 64) for name in order]
     assert powers == sorted(powers, reverse=True)
     assert order[-4:] == ["36", "12", "again", "4"], "then the larger, then by name"
@@ -200,7 +200,7 @@ def train(model: nn.Module, optimizer: Any, schedule: Any, images: list[Tensor])
 
 def test_a_file_that_is_cut_off_while_it_is_read(path: Path) -> None:
     store(path, writer({"a": torch.ones(4), "b": torch.ones(4000)}, {}))
-    with opened(path, mapped=False) as file:
+    with open_tensors(path, mapped=False) as file:
         with open(path, "r+b") as other:
             other.truncate(1000)
         with pytest.raises(zoo.CheckpointError) as raised:

@@ -95,6 +95,11 @@ def _require_spec(model: nn.Module) -> Info:
     return info
 
 
+# The problem: the format forbids two names for the same bytes, and a model has them: one tensor under several names
+# (`tied`), and several tensors over one memory (`shared`), which are trained apart and must come back so. The trick:
+# the first name in the model's order keeps the values, the others are said in the manifest. How it can fail: two
+# tensors over parts of one memory can't be said at all, and would come back apart without a word: that is refused
+# (`_check_overlap`). So are two that differ in shape or stride alone, such as a weight and its transposed view.
 def _capture_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], dict[str, str]]:
     """The tensors by their first name, and the second names of those that are one, and of those that share memory."""
     tensors: dict[str, Tensor] = {}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..factory.builder import tell
-from ..files.manifest import Manifest, manifest_in, other_versions, read
+from ..files.manifest import Manifest, list_other_versions, parse_manifest, read
 from ..files.match import Mismatch, mismatches
-from ..files.tensors import TensorFile, opened
-from ..files.weights import carry_from, contents_of, names_in
+from ..files.tensors import TensorFile, open_tensors
+from ..files.weights import carry_from, list_contents, names_in
 from ..messages.errors import CheckpointError, OptionError, ZooError
 from ..messages.text import printable, quote
 from ..registry.registry import Registry, default_registry
@@ -109,7 +109,7 @@ def load(
         raise OptionError(
             f"{empty[0]!r} names no option; write num_classes=10, or **{{'dropout.p': 0.3}} of a modifier"
         )
-    with opened(path, mmap) as file:
+    with open_tensors(path, mmap) as file:
         return _load_model(file, registry or default_registry(), device, dtype, overrides)
 
 
@@ -121,12 +121,12 @@ def _load_model(
     overrides: Mapping[str, Any],
 ) -> nn.Module:
     target = torch.get_default_device() if device is None else torch.device(device)
-    manifest, names = manifest_in(file.header, file.name), names_in(file)
+    manifest, names = parse_manifest(file.header, file.name), names_in(file)
     with _blame_file(file.name, manifest, bool(overrides)):
         plan = plan_for(manifest, registry, overrides)
         place = "meta" if target.type == "meta" else "cpu"
         model = rebuild(plan, registry, place, None if overrides else manifest.changes)
-        check_fits(model, contents_of(file)[0], str(plan.spec))
+        check_fits(model, list_contents(file)[0], str(plan.spec))
     with _blame_file(file.name, manifest, False):
         spelt = rebuild_as_saved(manifest, registry) if overrides else None
         check_manifest(manifest, spelt or model, file.stored())
@@ -152,12 +152,12 @@ def _load_into(
     inner = unwrapped(model)
     if not isinstance(inner, torch.nn.Module):
         raise OptionError(f"into= takes a live model, not {model!r} ({type(model).__name__})")
-    with opened(path, mmap) as file:
-        found, value = contents_of(file)
+    with open_tensors(path, mmap) as file:
+        found, value = list_contents(file)
         if optimizer is None and scheduler is None:
             report = carry_from(inner, found, value, strict, map)
         else:
-            state = manifest_in(file.header, file.name).state
+            state = parse_manifest(file.header, file.name).state
             resumption = Resumption(state, partial(file.tensor, kept=False), inner, optimizer, scheduler)
             with resumption.apply():
                 report = carry_from(inner, found, value, strict, map)
@@ -169,11 +169,11 @@ def _load_into(
 def verify_file(path: Path, registry: Registry | None = None) -> tuple[Manifest, list[Mismatch]]:
     """A file's manifest, and where its weights aren't those of its own spec. Reads no tensor."""
     registry = registry or default_registry()
-    with opened(path) as file:
-        manifest = manifest_in(file.header, file.name)
+    with open_tensors(path) as file:
+        manifest = parse_manifest(file.header, file.name)
         with _blame_file(file.name, manifest, False):
             wanted = saved_tensors(rebuild_as_saved(manifest, registry))
-            return manifest, mismatches(wanted, contents_of(file)[0], exact=True)
+            return manifest, mismatches(wanted, list_contents(file)[0], exact=True)
 
 
 @contextmanager
@@ -182,12 +182,12 @@ def _blame_file(name: str, manifest: Manifest, overridden: bool) -> Iterator[Non
     try:
         yield
     except CheckpointError as error:
-        hint = "" if "pip install" in str(error) else other_versions(manifest)
+        hint = "" if "pip install" in str(error) else list_other_versions(manifest)
         raise CheckpointError(f"{quote(name)}: {error}{hint}") from error
     except ZooError as error:
         if overridden:
             raise  # the caller's own options
-        raise CheckpointError(f"{quote(name)}: {printable(str(error))}{other_versions(manifest)}") from error
+        raise CheckpointError(f"{quote(name)}: {printable(str(error))}{list_other_versions(manifest)}") from error
     except (Exception, SystemExit) as error:
         what = f"can't be built here: {type(error).__name__}: {printable(str(error))}"
-        raise CheckpointError(f"{quote(name)}: {what}{other_versions(manifest)}") from error
+        raise CheckpointError(f"{quote(name)}: {what}{list_other_versions(manifest)}") from error

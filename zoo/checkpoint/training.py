@@ -60,7 +60,7 @@ def training_state(
         packed = pack(one.state_dict(), keeper(f"scheduler.{number}"), f"the state of {type(one).__name__}")
         state["schedulers"].append({"class": type(one).__name__, "state": packed})
     tensors[CPU_RNG] = torch.get_rng_state()
-    if _cuda_used():
+    if _uses_cuda():
         tensors |= {f"{RESERVED}rng:cuda:{i}": t for i, t in enumerate(torch.cuda.get_rng_state_all())}
     return state, tensors
 
@@ -150,7 +150,7 @@ class Resumption:
             raise CheckpointError(f"the training state isn't one that the zoo wrote: {error!r}") from None
         self.rng = find(CPU_RNG)
         self.cuda_rng: dict[int, Tensor] = {}
-        for card in range(torch.cuda.device_count() if _cuda_used() else 0):
+        for card in range(torch.cuda.device_count() if _uses_cuda() else 0):
             with suppress(KeyError):  # saved where there were fewer
                 self.cuda_rng[card] = find(f"{RESERVED}rng:cuda:{card}")
 
@@ -176,7 +176,7 @@ class Resumption:
             torch.cuda.set_rng_state(numbers, card)
 
 
-def _cuda_used() -> bool:
+def _uses_cuda() -> bool:
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 

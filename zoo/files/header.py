@@ -76,24 +76,24 @@ def read_header(file: BinaryIO, name: str) -> Header:
     """The header of an open file, checked; CheckpointError, with the file's name, for whatever is wrong with it."""
     size = os.fstat(file.fileno()).st_size
     try:
-        length = _length(file, size, name)
+        length = _read_length(file, size, name)
         text = file.read(length)
         if len(text) < length:
             raise CheckpointError(f"{length:,} bytes of header are announced, and {len(text):,} follow")
-        metadata, entries = _parsed(text)
+        metadata, entries = _parse(text)
         _check_layout(entries, size - 8 - length)
     except CheckpointError as error:
         raise CheckpointError(f"{quote(name)}: {error}") from None
     return Header(entries, metadata, 8 + length, size)
 
 
-def _length(file: BinaryIO, size: int, name: str) -> int:
+def _read_length(file: BinaryIO, size: int, name: str) -> int:
     start = file.read(16)
     file.seek(8)
     if size == 0:
         raise CheckpointError("the file is empty; expected safetensors")
     length = int.from_bytes(start[:8], "little")
-    if kind := _other_kind(start, length):
+    if kind := _guess_kind(start, length):
         out = os.path.splitext(name)[0] + ".safetensors"
         raise CheckpointError(
             f"{kind}, which can run code when it's read, so the zoo doesn't; "
@@ -112,7 +112,7 @@ def _length(file: BinaryIO, size: int, name: str) -> int:
     return length
 
 
-def _other_kind(start: bytes, length: int) -> str | None:
+def _guess_kind(start: bytes, length: int) -> str | None:
     """What a file is whose first bytes are those of a pickle or a zip; a short header may start the same way."""
     if start[8:9] == b"{" and length <= MOST:
         return None
@@ -124,7 +124,7 @@ def _other_kind(start: bytes, length: int) -> str | None:
 def strict_json(text: str | bytes, what: str) -> Any:
     """JSON without what its readers disagree about: no name twice, no NaN, no number out of range."""
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_refuse_repeats, parse_constant=_refuse_constant)
     except CheckpointError as error:
         raise CheckpointError(f"{what} {error}") from None
     except RecursionError:
@@ -134,7 +134,7 @@ def strict_json(text: str | bytes, what: str) -> Any:
         raise CheckpointError(f"{what} isn't JSON: {printable(reason)}") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         seen: set[str] = set()
@@ -143,46 +143,46 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise CheckpointError(f"holds {name}, which is no JSON")
 
 
-def _parsed(text: bytes) -> tuple[dict[str, str], dict[str, Entry]]:
+def _parse(text: bytes) -> tuple[dict[str, str], dict[str, Entry]]:
     content = strict_json(text, "the header")
     if not isinstance(content, dict):
         raise CheckpointError(f"the header is a {type(content).__name__}; expected an object")
     metadata = content.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError(f"{METADATA} isn't an object of texts; a tensor can't be called that")
-    return metadata, {name: _entry(name, value) for name, value in content.items()}
+    return metadata, {name: _make_entry(name, value) for name, value in content.items()}
 
 
-def _entry(name: str, value: Any) -> Entry:
+def _make_entry(name: str, value: Any) -> Entry:
     if not name:
         raise CheckpointError("a tensor has no name")
     if not name.isprintable() and (reason := next(filter(None, map(find_fault, name)), None)):
         raise CheckpointError(f"the name {quote(name)} holds {reason}")
-    if problem := _problem(value):
+    if problem := _find_problem(value):
         raise CheckpointError(f"the tensor {quote(name)} {problem}")
     return Entry(value["dtype"], tuple(value["shape"]), *value["data_offsets"])
 
 
-def _problem(value: Any) -> str | None:
+def _find_problem(value: Any) -> str | None:
     """What is wrong with the description of one tensor."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         return "isn't described by dtype, shape and data_offsets"
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in SIZES:
         return f"is of the dtype {quote(str(dtype))}; expected one of {', '.join(SIZES)}"
-    if not _sizes(shape):
+    if not _are_sizes(shape):
         return f"has the shape {quote(str(shape))}; expected a list of sizes"
-    if not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         return f"has the data_offsets {quote(str(offsets))}; expected where it starts and ends"
     wanted, has = math.prod(shape) * SIZES[dtype], offsets[1] - offsets[0]
     return None if wanted == has else f"is {dtype}{shape}, {wanted:,} bytes, and has {has:,}"
 
 
-def _sizes(value: Any) -> bool:
+def _are_sizes(value: Any) -> bool:
     """Whether this is a list of a few whole numbers, none negative; True is no number."""
     return isinstance(value, list) and len(value) <= 64 and all(type(n) is int and 0 <= n < 2**63 for n in value)
 

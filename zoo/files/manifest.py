@@ -29,7 +29,7 @@ KEY = "zoo"  # of the manifest among a file's metadata
 RESERVED = "zoo:"  # what tensors that aren't the model's own are called
 
 
-def _spec(value: Any) -> Spec:
+def _read_spec(value: Any) -> Spec:
     """A spec out of its text, or out of the texts of its parts where a program made it longer than a text may be."""
     if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
         return spec_of_parts(value)
@@ -74,7 +74,7 @@ class Manifest:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    spec: Annotated[Spec, PlainValidator(_spec)]
+    spec: Annotated[Spec, PlainValidator(_read_spec)]
     parts: tuple[str, ...]
     owners: tuple[Owner, ...]
     recipe: str | None = None
@@ -125,7 +125,7 @@ class Manifest:
 _FIELDS = tuple(one.name for one in fields(Manifest))
 
 
-def manifest_in(header: Header, name: str) -> Manifest:
+def parse_manifest(header: Header, name: str) -> Manifest:
     """The manifest of a file whose header was read; CheckpointError where there is none, or one that can't be meant."""
     if KEY not in header.metadata:
         raise CheckpointError(
@@ -133,7 +133,7 @@ def manifest_in(header: Header, name: str) -> Manifest:
             f"zoo.create(SPEC, weights={name!r}) puts them into a variant"
         )
     try:
-        return _read(header.metadata[KEY])
+        return _parse(header.metadata[KEY])
     except CheckpointError as error:
         raise CheckpointError(f"{quote(name)}: {error}") from None
 
@@ -146,10 +146,10 @@ def read(path: str | os.PathLike[str]) -> tuple[Manifest, Header]:
             header = read_header(file, name)
     except OSError as error:
         raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
-    return manifest_in(header, name), header
+    return parse_manifest(header, name), header
 
 
-def _read(text: str) -> Manifest:
+def _parse(text: str) -> Manifest:
     data = strict_json(text, "the manifest")
     if not isinstance(data, dict):
         raise CheckpointError(f"the manifest is a {type(data).__name__}; expected an object")
@@ -192,15 +192,15 @@ def check_parts(manifest: Manifest, told: Spec) -> None:
         }
         options = [[v for k, v in call.args if k is None] for call in (said, built)]
         whole = dict(built.args)
-        written = all(k is None or (k in whole and _same(v, whole[k])) for k, v in said.args)
-        if not named or said.source != built.source or not _same(*options) or not written:
+        written = all(k is None or (k in whole and _mean_the_same(v, whole[k])) for k, v in said.args)
+        if not named or said.source != built.source or not _mean_the_same(*options) or not written:
             raise CheckpointError(
                 f"the manifest contradicts itself: the spec says {quote(str(said))}, and the model is built of "
                 f"{quote(str(built))}"
             )
 
 
-def _same(a: Any, b: Any) -> bool:
+def _mean_the_same(a: Any, b: Any) -> bool:
     """Whether two values mean the same in a spec: 1 and 1.0 do, 1 and True don't."""
     return bool(a == b) and isinstance(a, bool) is isinstance(b, bool)
 
@@ -235,7 +235,7 @@ def installable(name: str) -> str:
     return re.sub(r"[^\w.+!-]", "?", name[:80], flags=re.ASCII)
 
 
-def other_versions(manifest: Manifest) -> str:
+def list_other_versions(manifest: Manifest) -> str:
     """What to install to have what the model was saved with; empty where that is what's installed."""
     known = {owner.distribution: owner.version for owner in manifest.owners} | dict(manifest.versions)
     lines = [

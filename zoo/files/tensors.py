@@ -67,7 +67,7 @@ class TensorFile:
         self.name = name
         self.header: Header = read_header(file, name)
         self._file = file
-        self._map = _mapped(file, self.header.size) if mapped else None
+        self._map = _map_file(file, self.header.size) if mapped else None
 
     def stored(self) -> dict[str, Stored]:
         """Every tensor by name, undescribed by values."""
@@ -100,7 +100,7 @@ class TensorFile:
         return made
 
 
-def _mapped(file: BinaryIO, size: int) -> mmap.mmap:
+def _map_file(file: BinaryIO, size: int) -> mmap.mmap:
     """A private mapping of a whole file; where Python can, without keeping the file open."""
     if sys.version_info >= (3, 13):
         return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY, trackfd=False)
@@ -114,7 +114,7 @@ def memory(tensor: Tensor) -> memoryview:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str], mapped: bool = True) -> Iterator[TensorFile]:
+def open_tensors(path: str | os.PathLike[str], mapped: bool = True) -> Iterator[TensorFile]:
     """A file of tensors, or the one in a folder of Hugging Face's layout; CheckpointError if it can't be read."""
     name = file_of(path)
     try:
@@ -124,7 +124,7 @@ def opened(path: str | os.PathLike[str], mapped: bool = True) -> Iterator[Tensor
         raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
 
 
-def in_order(sizes: Mapping[str, int]) -> list[str]:
+def order_names(sizes: Mapping[str, int]) -> list[str]:
     """The names of tensors of these sizes in bytes, as they are to lie one behind the other from a multiple of 64 on.
 
     By the greatest power of two, up to 64, that divides the size: then each lies at a multiple of its own, and so of
@@ -139,7 +139,7 @@ def writer(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Callab
 
     The library's own `save_file` orders more than one metadata key as it comes, and neither syncs nor keeps a symlink.
     """
-    order = in_order({name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()})
+    order = order_names({name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()})
     offsets, end = {}, 0
     for name in order:
         start, end = end, end + tensors[name].numel() * tensors[name].element_size()

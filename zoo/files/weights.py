@@ -18,9 +18,9 @@ from ..messages.errors import CheckpointError, OptionError
 from ..messages.text import quote
 from ..surgery.walk import below
 from ..surgery.wrappers import unwrapped
-from .manifest import KEY, RESERVED, manifest_in
+from .manifest import KEY, RESERVED, parse_manifest
 from .match import Report, match_tensors
-from .tensors import TensorFile, opened
+from .tensors import TensorFile, open_tensors
 
 Contents = tuple[Mapping[str, Any], Callable[[str], Tensor]]
 Weights = nn.Module | Mapping[str, Any] | str | os.PathLike[str]
@@ -55,16 +55,16 @@ def carry(
         >>> print(zoo.carry(variant, zoo.create("simple")))
         11 weights matched
     """
-    with contents(source, mmap) as (found, value):
+    with open_contents(source, mmap) as (found, value):
         return carry_from(model, found, value, strict, map)
 
 
 @contextmanager
-def contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
+def open_contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
     """What a source of weights holds: shapes and dtypes by name, and a function that gives the tensor of a name."""
     if isinstance(source, (str, os.PathLike)):
-        with opened(source, mmap) as file:
-            yield contents_of(file)
+        with open_tensors(source, mmap) as file:
+            yield list_contents(file)
         return
     found = unwrapped(source).state_dict() if isinstance(source, nn.Module) else source
     if not isinstance(found, Mapping):
@@ -77,7 +77,7 @@ def contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
     yield found, found.__getitem__
 
 
-def contents_of(file: TensorFile) -> Contents:
+def list_contents(file: TensorFile) -> Contents:
     """What an open file holds, to be copied from."""
     names, stored = names_in(file), file.stored()
     return {name: stored[first] for name, first in names.items()}, lambda name: file.tensor(names[name], kept=False)
@@ -87,7 +87,7 @@ def names_in(file: TensorFile) -> dict[str, str]:
     """The weights in a file by every name, with the one under which each lies there; not what belongs to training."""
     names = {name: name for name in file.header.entries if not name.startswith(RESERVED)}
     if KEY in file.header.metadata:
-        manifest = manifest_in(file.header, file.name)
+        manifest = parse_manifest(file.header, file.name)
         for second, first in {**manifest.tied, **manifest.shared}.items():
             if second in names or first not in file.header.entries:
                 raise CheckpointError(f"{quote(file.name)}: {quote(second)} can't be tied to {quote(first)}")
@@ -106,7 +106,7 @@ def carry_from(
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise OptionError(f"weights go into a live model, not {model!r}; zoo.create makes one from a spec")
-    old_names = renamed(found, map or {})
+    old_names = rename(found, map or {})
     targets = model.state_dict(keep_vars=True)
     if any(tensor.is_meta for tensor in targets.values()):
         raise OptionError("a model on the meta device has no memory for weights; create it without device='meta'")
@@ -135,7 +135,7 @@ def _check_writable(name: str, target: Tensor) -> None:
         raise CheckpointError(f"'{name}' is one number shown several times, which takes no values; make it contiguous")
 
 
-def renamed(names: Iterable[str], map: Mapping[str, str]) -> dict[str, str]:
+def rename(names: Iterable[str], map: Mapping[str, str]) -> dict[str, str]:
     """The model's name for each of the source's names, as {model's: source's}; the longest entry of the map counts."""
     found: dict[str, str] = {}
     used = set()

@@ -112,7 +112,7 @@ def sample_input(model: nn.Module, sample: Any, batch: int = 2) -> tuple[Any, ..
     the model's stem took other channels since.
     """
     with device_of(model):
-        given = sample(model) if callable(sample) else _rechanneled(model, sample)
+        given = sample(model) if callable(sample) else _follow_stem(model, sample)
         if given is None:
             return None
         if all(isinstance(size, int) for size in given):
@@ -120,7 +120,7 @@ def sample_input(model: nn.Module, sample: Any, batch: int = 2) -> tuple[Any, ..
         return tuple(given)
 
 
-def _rechanneled(model: nn.Module, sample: Any) -> Any:
+def _follow_stem(model: nn.Module, sample: Any) -> Any:
     took = [int(change.after) for change in changes_of(model) if change.what == "in_channels"]
     return (took[-1], *sample[1:]) if took and sample is not None else sample
 

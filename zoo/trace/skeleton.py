@@ -15,6 +15,11 @@ from ..surgery.walk import places, tensors_of
 from ..surgery.wrappers import unwrapped
 
 
+# The problem: a forward on meta needs every tensor of the model there, without touching the model, and without the
+# memory that a copy takes. The trick: `deepcopy` takes what stands in its memo under an object's id for that object's
+# copy, so that each tensor is entered with its stand-in beforehand, and ties and views by attribute follow by
+# themselves; users' hooks are left out in the same way. How it can fail: an attribute that can't be copied (a lock, an
+# open file), which is told; a tensor held in a closure or a global isn't found and stays the real one.
 def make_skeleton(model: nn.Module, meta: bool) -> nn.Module:
     """A copy of a model's modules in eval mode, without users' hooks.
 

@@ -4,6 +4,10 @@ A place is live when a forward calls the module there or reads the attribute in 
 every module of the blueprint, which nobody else holds, a class that notes each attribute that is read; a call shows
 as a read of `forward`. What no module stands for, such as `F.relu(x)`, shows as a torch function that a module's own
 code calls.
+
+How it can fail: what a forward reads on one branch alone is missed where the sample input takes another one, so that
+eval and train are both tried before something counts as not live; a model whose modules refuse another class (scripted
+ones) can't be traced, and then nothing is known of it, which is said as None and never as "not live".
 """
 
 from __future__ import annotations
