@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from ..files.manifest import list_other_versions
 from ..messages.text import printable
 from .output import echo_json
 
@@ -34,7 +33,7 @@ def convert(source: str, path: str, spec: str, renamed: tuple[str, ...]) -> None
 @click.option("--json", "as_json", is_flag=True, help="One array of objects, one for each difference.")
 def verify(file: str, as_json: bool) -> None:
     """Whether FILE holds what its spec says: built on meta, and compared by name, shape and dtype. Status 1 if not."""
-    from ..files.manifest import read
+    from ..files.manifest import list_other_versions, read
     from ..report.diff import verify as verified
 
     found = verified(file)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ..files.manifest import version_of
 from ..messages.errors import OptionError, UnknownNameError, ZooError
 from ..plan.layers import format_signature
 from ..plan.lookup import find_archs, find_base, find_modifier, list_declared
@@ -226,6 +225,8 @@ def _describe(kind: str, found: Owned[Any], function: Callable[..., Any], skip: 
     shown = signature(found.name, function, skip)
     owner, version = found.owner, found.plugin.version
     if owner == "zoo" and found.family:
+        from ..files.manifest import version_of  # here, since listing names needs no pydantic, and manifests do
+
         owner, version = found.family, version_of(found.family) or version
     examples = _examples(found.name, found.value) if found.owner != "zoo" else found.value.examples
     return Description(found.name, kind, owner, version, options, shown, found.value.doc, examples)
