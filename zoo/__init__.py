@@ -33,8 +33,13 @@ if TYPE_CHECKING:
     from .messages.errors import ZooError as ZooError
     from .messages.text import format_place as format_place
     from .messages.text import suggest as suggest
+    from .plan.kinds import Kind as Kind
+    from .plan.kinds import activations as activations
+    from .plan.kinds import norms as norms
     from .plan.layers import Layer as Layer
     from .plan.layers import Template as Template
+    from .primitives.activations import activation_maker as activation_maker
+    from .primitives.activations import find_activations as find_activations
     from .primitives.adapt import adapt_inputs as adapt_inputs
     from .primitives.adapt import restate as restate
     from .primitives.adopt import adopt as adopt
@@ -64,7 +69,6 @@ if TYPE_CHECKING:
     from .registry.declare import modifier as modifier
     from .registry.hookspecs import hookimpl as hookimpl
     from .registry.registry import Registry as Registry
-    from .registry.registry import activations as activations
     from .report.catalog import describe as describe
     from .report.catalog import list_archs as list_archs
     from .report.catalog import list_modifiers as list_modifiers
@@ -117,6 +121,7 @@ _HOMES = {
     "primitives.adapt": "adapt_inputs restate",
     "primitives.adopt": "adopt",
     "primitives.classifier": "classifiers_of make_classifier",
+    "primitives.activations": "activation_maker find_activations",
     "primitives.choice": "Choice Switch call_with choose",
     "primitives.heads": "Heads call_heads heads_of",
     "surgery.guards": "check_names",
@@ -136,7 +141,8 @@ _HOMES = {
     "surgery.provenance": "sites_of width_of",
     "plan.layers": "Layer Template",
     "report.catalog": "describe list_archs list_modifiers list_plugins list_variants",
-    "registry.registry": "Registry activations",
+    "plan.kinds": "Kind activations norms",
+    "registry.registry": "Registry",
     "spec.spec": "Spec parse",
     "report.summary": "summary",
     "report.table": "Summary",

@@ -7,6 +7,7 @@ from typing import Any
 
 import zoo
 
+from ._timm import ACTIVATIONS, CLASSES, NORMS
 from .act import act
 from .bn import bn
 from .dropout import dropout
@@ -31,3 +32,18 @@ def zoo_modifiers() -> list[zoo.Modifier]:
 @zoo.hookimpl
 def zoo_layers() -> Mapping[str, Callable[..., Any] | str]:
     return {"Head": "zoo_modifiers._layers:Head"}
+
+
+@zoo.hookimpl
+def zoo_activations() -> Mapping[str, Callable[..., Any] | str]:
+    return ACTIVATIONS
+
+
+@zoo.hookimpl
+def zoo_norms() -> Mapping[str, Callable[..., Any] | str]:
+    return NORMS
+
+
+@zoo.hookimpl
+def zoo_classes() -> Mapping[str, str]:
+    return CLASSES

@@ -1,25 +1,16 @@
-"""Names: for the parts of an nn.ModuleDict, of places, and of what has several."""
+"""Names: of places, and of what has several."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import zoo
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-# timm's other names of activations.
-ALIASES = {"swish": "silu", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish"}
-
-
-def canonical(name: str) -> str:
-    """The first of timm's names for an activation."""
-    return ALIASES.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -32,6 +23,12 @@ class Canonical:
         from pydantic_core import core_schema  # at the first check, so that listing stays quick
 
         return core_schema.no_info_after_validator_function(self.name, handler(source))
+
+
+# timm's other names of activations.
+ALIASES = {"swish": "silu", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish"}
+
+Activation = Annotated[str, Canonical(lambda name: ALIASES.get(name, name))]
 
 
 def holders(model: nn.Module, at: zoo.Where, kind: Callable[[Any], bool]) -> dict[str, nn.Module]:

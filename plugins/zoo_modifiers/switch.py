@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 
-from ._names import ALIASES
-from .act import Name, activations, layer_of, like
+from ._names import ALIASES, Activation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +35,7 @@ class LayerChoice(zoo.Mixin):
 
 
 @zoo.modifier(examples=["switch_act(relu, silu, sigmoid)"])
-def switch_act(model: nn.Module, /, *names: Name, at: zoo.Where = "*") -> nn.Module:
+def switch_act(model: nn.Module, /, *names: Activation, at: zoo.Where = "*") -> nn.Module:
     """Several activations in the place of each, by the names that `act` takes; the first is the default.
 
     `model(x, act_type="sigmoid")` runs that one, for this call. They are an nn.ModuleDict, the weights of a PReLU that
@@ -44,25 +43,13 @@ def switch_act(model: nn.Module, /, *names: Name, at: zoo.Where = "*") -> nn.Mod
     """
     if len(names) < 2 or len(set(names)) < len(names):
         raise zoo.OptionError("switch_act needs two or more different activations, as in switch_act(relu, silu)")
-    layers = {name: layer_of(name) for name in names}
-    for path, old in activations(model, at).items():
+    makers = {name: zoo.activation_maker(name, "act") for name in names}
+    for path, old in zoo.find_activations(model, at, "act", "act_type").items():
         if hasattr(old, "act_fn"):
             raise zoo.NotApplicableError(f"'{path}' ({type(old).__name__}) scales a function, and can't hold several")
-        model = zoo.replace(model, path, zoo.Switch({n: _fresh(old, layer) for n, layer in layers.items()}, "act_type"))
+        layers = {name: make(old, copied=True) for name, make in makers.items()}
+        model = zoo.replace(model, path, zoo.Switch(layers, "act_type"))
     return zoo.become(model, "", ActChoice)
-
-
-def _fresh(old: nn.Module, layer: type[nn.Module]) -> nn.Module:
-    """Like the old activation, and never itself, since its weights have another name from now on."""
-    import copy
-
-    old = old[old.default] if isinstance(old, zoo.Switch) else old
-    if next(old.parameters(), None) is None or not (isinstance(layer, type) and issubclass(layer, type(old))):
-        return like(old, layer)
-    new = copy.deepcopy(old)
-    for hooks in (new._forward_hooks, new._forward_pre_hooks, new._backward_hooks, new._backward_pre_hooks):
-        hooks.clear()  # the switch takes them over
-    return new
 
 
 @zoo.modifier(examples=["switch(head, plain=Identity(), scaled=Dropout(0.1))"])

@@ -120,3 +120,39 @@ ACT_REFUSALS = [
 @pytest.mark.parametrize(("spec", "kind", "text"), ACT_REFUSALS, ids=[spec for spec, _, _ in ACT_REFUSALS])
 def test_refusals(spec: str, kind: type[zoo.ZooError], text: str) -> None:
     assert_refused(spec, kind, text)
+
+
+class Calls(nn.Module):
+    """One activation is a module, the other a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.act, self.fc = nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.first(self.act(x))))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("before", ["", "heads(a=2, at=fc)+", "switch(first, a=Linear(4, 4), b=Linear(4, 4))+"])
+def test_a_function_is_seen_whatever_the_model_has_become(before: str) -> None:
+    with pytest.raises(zoo.NotApplicableError, match="act can't swap relu, which Calls calls as a function at "):
+        zoo.modify(Calls(), f"{before}act(silu)")
+
+
+def test_a_gate_is_swapped_where_its_own_class_is_named() -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Sigmoid(), nn.Hardsigmoid())
+    zoo.modify(model, 'act(silu, at=["*", Sigmoid])')
+    assert [type(module) for module in model] == [nn.SiLU, nn.SiLU, nn.Hardsigmoid]
+
+
+class Within(nn.ReLU):
+    """An activation that holds another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.ReLU()
+
+
+def test_an_activation_inside_another_goes_with_it() -> None:
+    model = zoo.modify(nn.Sequential(Within(), nn.Linear(2, 2)), "act(silu)")
+    assert [type(module) for module in model.modules()] == [nn.Sequential, nn.SiLU, nn.Linear]

@@ -47,10 +47,10 @@ def fresh() -> Iterator[None]:
 
 
 def test_every_hook_is_documented_and_nothing_else() -> None:
-    assert len(HOOKS) == 8
+    assert len(HOOKS) == 10
     assert list(SECTIONS) == [
         "zoo_modifiers", "zoo_archs", "zoo_families", "zoo_variants",
-        "zoo_layers", "zoo_activations", "zoo_commands", "zoo_built",
+        "zoo_layers", "zoo_activations", "zoo_norms", "zoo_classes", "zoo_commands", "zoo_built",
     ]  # fmt: skip
     assert set(SECTIONS) == set(HOOKS)
     for name in HOOKS:
@@ -244,7 +244,7 @@ def test_a_modifier_at_work_sees_the_activations_of_its_own_registry(world: Worl
     world.add("acme", ACTIVATIONS)
     assert {"own", "acme/silu"} <= {*zoo.activations(registry=world.registry())} | {"acme/silu"}
     assert "own" not in zoo.activations()
-    with pytest.raises(zoo.UnknownNameError, match="no activation 'own'; the names: none"):
+    with pytest.raises(zoo.UnknownNameError, match="no activation 'own'; the names: celu, "):
         zoo.activations()["own"]
 
 

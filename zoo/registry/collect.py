@@ -13,7 +13,7 @@ from ..messages.errors import PluginError, ZooError
 from ..messages.text import ask_for, find_near
 from ..spec.spec import Spec, parse
 from . import hookspecs
-from .declarations import Arch, Family, Modifier
+from .declarations import ROLES, Arch, Family, Modifier
 from .declare import check_name
 
 # The hooks that are asked when a plugin is loaded, and what each declares.
@@ -24,11 +24,16 @@ COLLECTED = {
     "zoo_variants": "variant",
     "zoo_layers": "layer",
     "zoo_activations": "activation",
+    "zoo_norms": "norm",
+    "zoo_classes": "class",
 }
-PLURALS = {"family": "families"} | {kind: f"{kind}s" for kind in [*COLLECTED.values(), "command"] if kind != "family"}
+PLURALS = {kind: f"{kind}s" for kind in [*COLLECTED.values(), "command"]} | {"family": "families", "class": "classes"}
 KINDS: dict[type, str] = {Arch: "arch", Family: "family", Modifier: "modifier", Spec: "variant"}
 _DECLARED: dict[str, type[Arch | Family | Modifier]] = {"arch": Arch, "family": Family, "modifier": Modifier}
 _ELSEWHERE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_CLASSES = re.compile(r"[\w.*]+:[\w.*]+")
+
+_EXPECTED = {"variant": "name and spec", "class": "'module:Class' and what it is"}
 
 Declared = list[tuple[str, str, Any]]
 """Kind, name and value of each declaration."""
@@ -78,11 +83,11 @@ def _check(hook: str, kind: str, result: Any) -> list[tuple[str, Any]]:
     if kind in _DECLARED:
         return _read_declarations(hook, kind, result)
     if not isinstance(result, Mapping):
-        what = "name and spec" if kind == "variant" else f"name and what makes the {kind}"
+        what = _EXPECTED.get(kind, f"name and what makes the {kind}")
         raise PluginError(f"{hook}() returned {type(result).__name__}; expected a dict of {what}")
-    for name in result:
+    for name in result if kind != "class" else ():
         check_name(kind, name)
-    read: Callable[[str, str, Any], Any] = _read_spec if kind == "variant" else _read_maker
+    read: Callable[[str, str, Any], Any] = {"variant": _read_spec, "class": _read_roles}.get(kind, _read_maker)
     return [(name, read(hook, name, value)) for name, value in result.items()]
 
 
@@ -112,3 +117,12 @@ def _read_maker(hook: str, name: str, maker: Any) -> Any:
     raise PluginError(
         f"{hook}() gives {maker!r} for '{name}'; expected a function or a class, or where it is: 'module:attribute'"
     )
+
+
+def _read_roles(hook: str, place: Any, roles: Any) -> str:
+    """What classes are: words with spaces between them; none for what is no layer of any kind."""
+    if not isinstance(place, str) or not _CLASSES.fullmatch(place):
+        raise PluginError(f"{hook}() gives {place!r}; expected where a class is, 'module:Class', with * for any part")
+    if isinstance(roles, str) and set(roles.split()) <= set(ROLES):
+        return roles
+    raise PluginError(f"{hook}() says that '{place}' is {roles!r}; expected some of {', '.join(ROLES)}, or ''")

@@ -22,6 +22,10 @@ Sample = Sequence[int] | Callable[[Any], tuple[Any, ...]]
 # Where weights come from is `create`'s business: a spec can't say it, since a spec reaches no file and no network.
 RESERVED_OPTIONS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
 
+# What a class of layers may be, for `zoo_classes`. A gate is an activation that scales something else, as in
+# squeeze-and-excitation; `fused` says that an activation is inside the formula.
+ROLES = ("activation", "gate", "norm", "fused")
+
 
 @dataclass(frozen=True)
 class Arch:

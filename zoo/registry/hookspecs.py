@@ -53,6 +53,16 @@ def zoo_activations() -> Mapping[str, Callable[..., nn.Module] | str]:  # type: 
 
 
 @hookspec
+def zoo_norms() -> Mapping[str, Callable[..., nn.Module] | str]:  # type: ignore[empty-body]
+    """Norms, said in the same way and made with the number of features: `{"scalenorm": "acme_layers:ScaleNorm"}`."""
+
+
+@hookspec
+def zoo_classes() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """What a library's classes are, by where they stand: `{"acme_layers:Snake": "activation", "acme.*:*": "gate"}`."""
+
+
+@hookspec
 def zoo_commands() -> Iterable[click.Command]:  # type: ignore[empty-body]
     """Commands that come after `zoo` on the command line; asked only when one that isn't the zoo's own is wanted."""
 

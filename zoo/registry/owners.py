@@ -124,9 +124,13 @@ class Offers(Mapping[str, Maker]):
             return self.own[name]
         found = self.find(name)
         if found is None:
-            others = self.others or f"the names: {', '.join(self) or 'none'}"
-            raise unknown_name(self.kind, name, self, others, self.list_absent(name), most=1)
+            raise self.unknown(name)
         return self._load(found)
+
+    def unknown(self, name: str) -> UnknownNameError:
+        """The error for a name that nobody has."""
+        others = self.others or f"the names: {', '.join(self) or 'none'}"
+        return unknown_name(self.kind, name, self, others, self.list_absent(name), most=1)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and (name in self.own or bool(find_claims(name, self.table)[1]))

@@ -71,7 +71,7 @@ class Registry:
         return found
 
     def offers(self, kind: str) -> Offers:
-        """What plugins add of a kind, `layer` or `activation`. Imports nothing."""
+        """What plugins add of a kind, `layer`, `activation` or `norm`. Imports nothing."""
         return Offers(kind, self.tables[kind], list_absent=self.list_absent)
 
     def implementations(self, hook: str) -> Iterator[tuple[Plugin, Any]]:
@@ -143,7 +143,7 @@ _at_work: ContextVar[Registry | None] = ContextVar("zoo_registry", default=None)
 
 @contextmanager
 def use_registry(registry: Registry | None) -> Iterator[None]:
-    """While a modifier of this registry works, `activations` answers from it."""
+    """While a modifier of this registry works, `activations` and `norms` answer from it."""
     token = _at_work.set(registry)
     try:
         yield
@@ -151,10 +151,6 @@ def use_registry(registry: Registry | None) -> Iterator[None]:
         _at_work.reset(token)
 
 
-def activations(*, registry: Registry | None = None) -> Offers:
-    """The activations that plugins add: name to a function or class that makes the module.
-
-    Under a bare name where that is clear, and under `owner/name` always. For a modifier at work, those of the registry
-    that it came from.
-    """
-    return (registry or _at_work.get() or default_registry()).offers("activation")
+def current_registry() -> Registry:
+    """That of the modifier at work, else that of all that is installed."""
+    return _at_work.get() or default_registry()

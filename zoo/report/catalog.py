@@ -171,7 +171,7 @@ def count_kinds(whats: Sequence[str]) -> str:
 
 
 def describe(name: str, *, registry: Registry | None = None) -> Description:
-    """What is known of an arch, a modifier or a named variant, or of a layer or an activation that a plugin adds.
+    """What is known of an arch, a modifier or a named variant; or of a plugin's layer, activation or norm.
 
     Args:
         name: As in a spec; with its owner in front where several have it.
@@ -197,7 +197,7 @@ def describe(name: str, *, registry: Registry | None = None) -> Description:
     except UnknownNameError as unknown:
         if unknown.owners:
             raise
-        for offers in map(registry.offers, ("layer", "activation")):
+        for offers in map(registry.offers, ("layer", "activation", "norm")):
             if made := offers.find(name):
                 return _describe_layer(offers, made)
         try:

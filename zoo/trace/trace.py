@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ..surgery.changes import Change, What
+from ..surgery.mixins import parts_of
 from ..surgery.walk import CHILDREN, places, split
 
 Shape = tuple[int, ...]
@@ -146,16 +147,31 @@ def current_trace() -> Trace | None:
 def functions_of(model: nn.Module) -> Mapping[str, frozenset[str]]:
     """For a modifier at work: the torch functions that the code of each module calls by itself, by path.
 
-    Empty where that isn't known: for a model that the zoo has no arch for. What was put in the place of another module
-    isn't in it.
+    Args:
+        model: The model that the modifier got.
+
+    Returns:
+        Path to names, such as `{"layer1.0": {"relu", "add"}}`. What was put in the place of another module isn't in it.
+        For a model that the zoo has no arch for, no forward was watched: then it is every name that the code of the
+        forward uses and the module doesn't have, of which some may be no function, and those of functions that the
+        module holds, as `nn.TransformerEncoderLayer` does.
     """
     trace = current_trace()
-    if trace is None:
-        return {}
-    classes, functions = trace.notes.classes, trace.notes.functions
-    return {
-        path: functions[path] for path, module in places(model) if path in classes and isinstance(module, classes[path])
-    }
+    found: dict[str, frozenset[str]] = {}
+    if trace is not None:
+        classes, functions = trace.notes.classes, trace.notes.functions
+        standing = ((path, module) for path, module in places(model) if path in classes)
+        found = {path: functions[path] for path, module in standing if isinstance(module, classes[path])}
+    return found or {path: _names_in_code(module) for path, module in places(model)}
+
+
+def _names_in_code(module: nn.Module) -> frozenset[str]:
+    held = {getattr(value, "__name__", "") for value in vars(module).values()}
+    cls: Any = parts_of(type(module))[0]  # the forward of what a module became says nothing of its own
+    code = getattr(cls.forward, "__code__", None)
+    own = cls.__module__.startswith("torch.nn.")
+    used = () if code is None or own else (name for name in code.co_names if not hasattr(module, name))
+    return frozenset(held.union(used))
 
 
 def is_live(change: Change, trace: Trace | None, brought: Container[str] = ()) -> bool | None:
