@@ -74,6 +74,37 @@ class Tied(nn.Module):
         return self.out(self.mid(self.embed(x)))
 
 
+def seen(module: nn.Module, args: Any) -> None:
+    """A user's hook."""
+
+
+def watched(grad: Tensor) -> None:
+    """A user's hook on a parameter."""
+
+
+class Mixed(nn.Module):
+    """Something of everything that a modifier can spoil: tied, shared, hooked, nested, configured."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.act = nn.ReLU()
+        self.again = self.act
+        self.b = nn.Linear(4, 4)
+        self.b.weight = self.a.weight
+        self.norm = nn.BatchNorm1d(4)
+        self.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(4, 2))
+        self.rate = 0.5
+        self.sizes = [1, 2]
+        self.table = {"x": [1]}
+        self.a.register_forward_pre_hook(seen)
+        self.a.weight.register_hook(watched)
+        self.norm.register_buffer("steps", torch.zeros(1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.again(self.b(self.act(self.a(x))))))
+
+
 class Wrapped(nn.Module):
     """Minus what is in it."""
 
@@ -211,15 +242,6 @@ WAYS: dict[str, Callable[[nn.Module], Any]] = {
     "compile": compiled,
 }
 
-# An edit of each kind at Net's head.
-AT_FC: dict[str, Callable[[nn.Module], Any]] = {
-    "replace": lambda m: zoo.replace(m, "fc", nn.Linear(4, 2)),
-    "insert_before": lambda m: zoo.insert_before(m, "fc", Shift()),
-    "insert_after": lambda m: zoo.insert_after(m, "fc", Shift()),
-    "become": lambda m: zoo.become(m, "fc", Negated),
-}
-
-
 # -- registries -------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +249,6 @@ def registry_of(*declarations: Any, beside: tuple[Any, ...] = (), owner: str = "
     """A registry of one plugin with these modifiers and archs, beside other plugins."""
     plugin = types.ModuleType("acme")
     for hook, kind in (("zoo_modifiers", zoo.Modifier), ("zoo_archs", zoo.Arch)):
-        mine = [declaration for declaration in declarations if isinstance(declaration, kind)]
+        mine = [d for d in declarations if isinstance(d, kind)]
         setattr(plugin, hook, zoo.hookimpl(specname=hook)(lambda mine=mine: mine))
     return zoo.Registry.of(*beside, plugin, **({"owner": owner} if owner else {}))

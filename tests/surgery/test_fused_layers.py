@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 import zoo
-from tests.nets import AT_FC, Negated, Net, Shift, images, keys
+from tests.nets import Negated, Net, Shift, images, keys
+from tests.surgery.test_hooks import AT_FC
 
 S = (Shift(1.0), Shift(-3.0))
 

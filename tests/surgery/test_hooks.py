@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from torch import nn
 
 import zoo
-from tests.nets import AT_FC, Net, images
+from tests.nets import Negated, Net, Shift, images
 
 
 class Log(list[str]):
@@ -43,6 +44,14 @@ def hook_all(module: nn.Module, log: Log) -> list[Any]:
 
 
 ALL_HOOKS = ["pre", "pre_kw", "post", "post_kw", "back_pre", "back"]
+
+# An edit of each kind at Net's head.
+AT_FC: dict[str, Callable[[nn.Module], Any]] = {
+    "replace": lambda m: zoo.replace(m, "fc", nn.Linear(4, 2)),
+    "insert_before": lambda m: zoo.insert_before(m, "fc", Shift()),
+    "insert_after": lambda m: zoo.insert_after(m, "fc", Shift()),
+    "become": lambda m: zoo.become(m, "fc", Negated),
+}
 
 
 @pytest.mark.parametrize("edit", AT_FC)

@@ -1,10 +1,9 @@
-"""What the engine notices by itself: promises that a modifier breaks, and hand edits that it doesn't tell of."""
+"""What the engine notices by itself of edits by hand, and how it's recorded."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +11,10 @@ import pytest
 import torch
 import zoo_archs
 import zoo_modifiers
-from torch import Tensor, nn
+from torch import nn
 
 import zoo
+from tests.nets import Mixed, registry_of, seen, watched
 
 
 class Doubled(zoo.Mixin):
@@ -26,73 +26,7 @@ class MyLinear(nn.Linear):
     """Another class with the same insides."""
 
 
-def seen(module: nn.Module, args: Any) -> None:
-    """A user's hook."""
-
-
-def watched(grad: Tensor) -> None:
-    """A user's hook on a parameter."""
-
-
-class Net(nn.Module):
-    """Something of everything that a modifier can spoil."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a = nn.Linear(4, 4)
-        self.act = nn.ReLU()
-        self.again = self.act
-        self.b = nn.Linear(4, 4)
-        self.b.weight = self.a.weight
-        self.norm = nn.BatchNorm1d(4)
-        self.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(4, 2))
-        self.rate = 0.5
-        self.sizes = [1, 2]
-        self.table = {"x": [1]}
-        self.a.register_forward_pre_hook(seen)
-        self.a.weight.register_hook(watched)
-        self.norm.register_buffer("steps", torch.zeros(1), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.norm(self.again(self.b(self.act(self.a(x))))))
-
-
-class Holding(nn.Module):
-    """Calls a layer through a plain attribute."""
-
-    def __init__(self, hold: Callable[[nn.Module], Any]) -> None:
-        super().__init__()
-        self.fc = nn.Linear(4, 4)
-        self.held = hold(self.fc)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x)
-
-
-class Spare(nn.Module):
-    """Of two activations and two layers, a forward reaches one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(4, 2)
-        self.act = nn.ReLU()
-        self.unused_act = nn.ReLU()
-        self.unused = nn.Linear(4, 2)
-        self.rest = nn.ModuleList([nn.ReLU(), nn.Tanh()])
-        self.width = 4
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.fc(x))
-
-
-@zoo.arch(sites={"head": "fc"}, sample=(4,))
-def spare() -> nn.Module:
-    """A net with parts that nothing calls."""
-    return Spare()
-
-
 Function = Callable[[Any], Any]
-BAD: list[tuple[zoo.Modifier, type[Exception], str]] = []
 GOOD: list[tuple[zoo.Modifier, list[tuple[Any, ...]]]] = []
 ALREADY: list[tuple[zoo.Modifier, str, str]] = []
 OTHER: list[zoo.Modifier] = []
@@ -101,11 +35,6 @@ OTHER: list[zoo.Modifier] = []
 def declared(function: Function) -> zoo.Modifier:
     function.__doc__ = "An edit by hand."
     return zoo.modifier(function)
-
-
-def bad(error: type[Exception], text: str) -> Callable[[Function], None]:
-    """A modifier that must raise this; a text that ends in … is the start of the message."""
-    return lambda function: BAD.append((declared(function), error, text))
 
 
 def good(*expected: tuple[Any, ...]) -> Callable[[Function], None]:
@@ -121,209 +50,6 @@ def already(path: str, value: str) -> Callable[[Function], None]:
 def other(function: Function) -> zoo.Modifier:
     OTHER.append(declared(function))
     return OTHER[-1]
-
-
-# --- bad modifiers -----------------------------------------------------------------------------------------------
-
-
-@bad(zoo.PluginError, "modifier 'gives_nothing' returned NoneType; it must return the model")
-def gives_nothing(model):
-    model.rate = 0.1
-
-
-@bad(zoo.PluginError, "modifier 'gives_a_number' returned int; it must return the model")
-def gives_a_number(model):
-    return 3
-
-
-@bad(zoo.PluginError, "modifier 'gives_a_class' returned type; it must return the model")
-def gives_a_class(model):
-    return type(model)
-
-
-@bad(zoo.PluginError, "modifier 'gives_another' returned a Linear for a Net; a variant stays of its base's class")
-def gives_another(model):
-    return nn.Linear(4, 2)
-
-
-@bad(zoo.PluginError, "modifier 'turns_the_root' …")
-def turns_the_root(model):
-    model.__class__ = Holding
-    return model
-
-
-RENAMED = (
-    "so that checkpoints of the base no longer fit; "
-    "zoo.insert_before, zoo.insert_after and zoo.become leave every name as it is"
-)
-
-
-@bad(zoo.PluginError, f"modifier 'wraps_a_layer' renamed 'head.1.weight' to 'head.1.0.weight', {RENAMED}")
-def wraps_a_layer(model):
-    model.head[1] = nn.Sequential(model.head[1], nn.Dropout())
-    return model
-
-
-@bad(zoo.PluginError, f"modifier 'wraps_a_norm' renamed 'norm.weight' to 'norm.0.weight', {RENAMED}")
-def wraps_a_norm(model):
-    model.norm = nn.Sequential(model.norm)
-    return model
-
-
-@bad(zoo.PluginError, f"modifier 'wraps_the_root' renamed 'a.weight' to '0.a.weight', {RENAMED}")
-def wraps_the_root(model):
-    return nn.Sequential(model)
-
-
-@bad(zoo.PluginError, f"modifier 'moves_a_layer' renamed 'norm.weight' to 'norm2.weight', {RENAMED}")
-def moves_a_layer(model):
-    model.norm2 = model.norm
-    del model.norm
-    return model
-
-
-@bad(zoo.PluginError, f"modifier 'shifts_indices' renamed 'head.1.weight' to 'head.0.weight', {RENAMED}")
-def shifts_indices(model):
-    del model.head[0]
-    return model
-
-
-@bad(zoo.PluginError, f"modifier 'renames_a_parameter' renamed 'norm.weight' to 'norm.gain', {RENAMED}")
-def renames_a_parameter(model):
-    weight = model.norm.weight
-    del model.norm.weight
-    model.norm.gain = weight
-    return model
-
-
-@bad(zoo.PluginError, f"modifier 'renames_a_buffer' renamed 'norm.running_mean' to 'norm.mean', {RENAMED}")
-def renames_a_buffer(model):
-    model.norm.register_buffer("mean", model.norm.running_mean)
-    del model.norm.running_mean
-    return model
-
-
-@bad(zoo.PluginError, "modifier 'leaves_eval' left the model in eval mode; it was in train mode")
-def leaves_eval(model):
-    model.rate = 0.1
-    return model.eval()
-
-
-@bad(zoo.PluginError, "modifier 'leaves_one_in_eval' left 'norm' in eval mode; it was in train mode")
-def leaves_one_in_eval(model):
-    model.norm.eval()
-    return model
-
-
-@bad(zoo.PluginError, "modifier 'removes_hook' removed the hook 'seen' from 'a'")
-def removes_hook(model):
-    model.a._forward_pre_hooks.clear()
-    return model
-
-
-@bad(zoo.PluginError, "modifier 'removes_tensor_hook' removed the hook 'watched' from 'weight' of 'a'")
-def removes_tensor_hook(model):
-    model.a.weight._backward_hooks.clear()
-    return model
-
-
-@bad(
-    zoo.PluginError,
-    "modifier 'hides_a_buffer' took 'norm.running_var' out of the state dict, so that checkpoints of the base no "
-    "longer fit",
-)
-def hides_a_buffer(model):
-    model.norm._non_persistent_buffers_set.add("running_var")
-    return model
-
-
-@bad(
-    zoo.PluginError,
-    "modifier 'shows_a_buffer' put 'norm.steps' into the state dict, so that checkpoints of the base no longer fit",
-)
-def shows_a_buffer(model):
-    model.norm.register_buffer("steps", torch.ones(1))
-    return model
-
-
-@bad(zoo.PluginError, "modifier 'unties' untied 'a.weight' and 'b.weight', which were one tensor")
-def unties(model):
-    model.b.weight = nn.Parameter(model.b.weight.detach().clone())
-    return model
-
-
-@bad(
-    zoo.PluginError,
-    "modifier 'half_shared' replaced a shared module in one of its places only: act, again; use zoo.replace",
-)
-def half_shared(model):
-    model.act = nn.SiLU()
-    return model
-
-
-@bad(
-    zoo.PluginError,
-    "modifier 'casts' moved 'weight' of 'a' from torch.float32 on cpu to torch.float16 on cpu",
-)
-def casts(model):
-    return model.half()
-
-
-@bad(
-    zoo.PluginError,
-    "modifier 'casts_a_buffer' moved 'running_mean' of 'norm' from torch.float32 on cpu to torch.float64 on cpu",
-)
-def casts_a_buffer(model):
-    model.norm.running_mean.data = model.norm.running_mean.double()
-    return model
-
-
-@bad(
-    zoo.NotApplicableError,
-    "idles changed nothing: it found nothing to work on in this Net",
-)
-def idles(model):
-    return model
-
-
-@bad(
-    zoo.NotApplicableError,
-    "looks changed nothing: it found nothing to work on in this Net",
-)
-def looks(model):
-    for m in model.modules():
-        if isinstance(m, nn.LSTM):
-            m.hidden_size = 3
-    return model
-
-
-@bad(zoo.PluginError, "modifier 'explodes' of zoo-acme raised RuntimeError: boom")
-def explodes(model):
-    model.rate = 0.1
-    raise RuntimeError("boom")
-
-
-@bad(zoo.PluginError, "modifier 'mistypes' of zoo-acme raised AttributeError: 'Net' object has no attribute 'fc'")
-def mistypes(model):
-    model.fc.p = 1
-    return model
-
-
-@bad(zoo.NotApplicableError, "this needs a recurrent layer")
-def declines(model):
-    raise zoo.NotApplicableError("this needs a recurrent layer")
-
-
-@bad(
-    zoo.NotApplicableError,
-    "there is no module at 'fc'; in this Net there is: a, act, again, b, norm, head; "
-    "say where, as in misses(..., at=...)",
-)
-def misses(model):
-    return zoo.replace(model, "fc", nn.Identity())
-
-
-# --- good ones ---------------------------------------------------------------------------------------------------
 
 
 @good(("norm", "eps", "1e-05", "0.001"))
@@ -541,9 +267,6 @@ def sets_several(model):
     return model
 
 
-# --- what was already so -----------------------------------------------------------------------------------------
-
-
 @already("norm", "eps=1e-05")
 def sets_same_eps(model):
     model.norm.eps = 1e-5
@@ -580,26 +303,7 @@ def thaws_by_attribute(model):
     return model
 
 
-# --- others, for single tests ------------------------------------------------------------------------------------
-
-
-@other
-def replaces_fc(model):
-    model.fc = nn.Linear(4, 4)
-    return model
-
-
-@other
-def replaces_fc_with_zoo(model):
-    return zoo.replace(model, "fc", nn.Linear(4, 4))
-
-
-@other
-def turns_round(model, /, at: zoo.Where = "*"):
-    for module in zoo.select(model, at).values():
-        first = next(iter(module._modules))
-        module._modules[first] = module._modules.pop(first)
-    return model
+# -- others, for single tests -----------------------------------------------------------------------------------------
 
 
 @other
@@ -609,55 +313,15 @@ def hooks_the_head(model):
 
 
 @other
-def moves_to_meta(model):
-    return model.to("meta")
-
-
-@other
 def sets_private(model):
     model._secret = 1
     return model
 
 
 @other
-def stops(model):
+def breaks_off(model):
     model.rate = 0.1
-    raise KeyboardInterrupt
-
-
-@other
-def swaps_unused_act(model):
-    model.unused_act = nn.SiLU()
-    return model
-
-
-@other
-def writes_unused_weights(model):
-    nn.init.zeros_(model.unused.weight)
-    return model
-
-
-@other
-def freezes_unused(model):
-    model.unused.requires_grad_(False)
-    return model
-
-
-@other
-def sets_width(model):
-    model.width = 5
-    return model
-
-
-@other
-def inserts_at_unused(model):
-    return zoo.insert_before(model, "unused", nn.Dropout())
-
-
-@other
-def swaps_both_acts(model):
-    model.act, model.unused_act = nn.SiLU(), nn.SiLU()
-    return model
+    raise RuntimeError("boom")
 
 
 @other
@@ -665,15 +329,9 @@ def replaces_tied(model):
     return zoo.replace(model, "1", nn.Linear(4, 4))
 
 
-def _acme() -> types.ModuleType:
-    """A third party's plugin with all of these."""
-    module = types.ModuleType("zoo_acme")
-    module.zoo_archs = zoo.hookimpl(lambda: [spare])
-    module.zoo_modifiers = zoo.hookimpl(lambda: [m for m, *_ in [*BAD, *GOOD, *ALREADY]] + OTHER)
-    return module
-
-
-REGISTRY = zoo.Registry.of(zoo_archs, zoo_modifiers, _acme(), owner="zoo-acme")
+REGISTRY = registry_of(
+    *(row[0] for row in [*GOOD, *ALREADY]), *OTHER, beside=(zoo_archs, zoo_modifiers), owner="zoo-acme"
+)
 
 
 def modify(model: nn.Module, mods: str) -> nn.Module:
@@ -684,146 +342,24 @@ def test_the_plugin_loads() -> None:
     assert [p.reason for p in REGISTRY.plugins] == ["", "", ""]
 
 
-# --- tests -------------------------------------------------------------------------------------------------------
+# -- tests ------------------------------------------------------------------------------------------------------------
 
 
 def names(table: list[Any]) -> list[str]:
     return [row[0].name for row in table]
 
 
-@pytest.mark.parametrize(("modifier", "error", "text"), BAD, ids=names(BAD))
-def test_a_bad_modifier_is_refused_by_name(modifier: zoo.Modifier, error: type[Exception], text: str) -> None:
-    model = Net()
-    shown, kept = repr(model), list(model.state_dict())
-    with pytest.raises(error) as caught:
-        modify(model, modifier.name)
-    message = str(caught.value)
-    assert type(caught.value) is error
-    assert message.endswith(f"\n  in part 1, '{modifier.name}', of '{modifier.name}'")
-    assert message.startswith(text[:-1]) if text.endswith("…") else message.partition("\n")[0] == text
-    assert repr(model) == shown
-    assert list(model.state_dict()) == kept
-    assert model.rate == 0.5
-    assert zoo.changes(model) == ()
-    with pytest.raises(zoo.ZooError, match=r"has no spec$"):
-        zoo.spec_of(model)
-
-
-@pytest.mark.parametrize(("name", "cause"), [("explodes", RuntimeError), ("mistypes", AttributeError)])
-def test_an_exception_of_the_modifier_is_the_cause(name: str, cause: type[Exception]) -> None:
-    with pytest.raises(zoo.PluginError) as caught:
-        modify(Net(), name)
-    assert type(caught.value.__cause__) is cause
-
-
-def test_the_part_that_broke_a_promise_is_named_in_a_chain() -> None:
-    with pytest.raises(zoo.PluginError, match=r"in part 2, 'leaves_eval', of 'sets_attribute\+leaves_eval'$"):
-        modify(model := Net(), "sets_attribute+leaves_eval")
-    assert model.norm.eps == 1e-5
-    assert model.training
-
-
-def test_an_interrupt_passes_through_and_leaves_nothing() -> None:
-    model = Net()
-    with pytest.raises(KeyboardInterrupt):
-        modify(model, "sets_attribute+stops")
-    assert (model.rate, model.norm.eps) == (0.5, 1e-5)
-    assert zoo.changes(model) == ()
-
-
-HOLDS: dict[str, Callable[[nn.Module], Any]] = {
-    "a list": lambda fc: [fc],
-    "a tuple": lambda fc: (fc,),
-    "a dict": lambda fc: {"first": fc},
-    "a list in a list": lambda fc: [[fc]],
-    "a list in a dict": lambda fc: {"all": [fc]},
-}
-
-
-@pytest.mark.parametrize("name", ["replaces_fc", "replaces_fc_with_zoo"])
-@pytest.mark.parametrize("hold", HOLDS)
-def test_a_replaced_module_that_a_plain_container_still_holds(hold: str, name: str) -> None:
-    model = Holding(HOLDS[hold])
-    fc = model.fc
-    with pytest.raises(zoo.PluginError) as caught:
-        modify(model, name)
-    assert str(caught.value).partition("\n")[0] == (
-        f"modifier '{name}' replaced a module that the attribute 'held' of 'Holding' still holds "
-        "outside the module tree, so that a forward would go on using the old one"
-    )
-    assert model.fc is fc
-
-
-def test_moving_to_another_device() -> None:
-    model = zoo.create("simple")
-    with pytest.raises(zoo.PluginError, match=r"^modifier 'moves_to_meta' moved 'weight' of 'layers1\.0' from "):
-        modify(model, "moves_to_meta")
-    assert {p.device.type for p in model.parameters()} == {"cpu"}
-
-
-DEAD = [
-    ("swaps_unused_act", "'unused_act'"),
-    ("writes_unused_weights", "'unused.weight'"),
-    ("freezes_unused", "'unused.weight', 'unused.bias'"),
-    ("sets_width", "the model itself"),
-    ("inserts_at_unused", "'unused'"),
-]
-
-
-ATTEMPTS: dict[str, Function] = {
-    "create": lambda name: zoo.create(f"spare+{name}", registry=REGISTRY),
-    "modify": lambda name: modify(zoo.create("spare", registry=REGISTRY), name),
-}
-
-
-@pytest.mark.parametrize("attempt", ATTEMPTS)
-@pytest.mark.parametrize(("name", "sites"), DEAD)
-def test_a_change_that_no_forward_reaches(name: str, sites: str, attempt: str) -> None:
-    with pytest.raises(zoo.NotApplicableError) as caught:
-        ATTEMPTS[attempt](name)
-    text = f"{name} would change {sites}, which no forward of the model reaches"
-    assert str(caught.value).partition("\n")[0] == text
-
-
 def test_each_of_two_insertions_at_one_place_is_recorded() -> None:
-    rows = {(c.path, c.what, c.after, c.added) for c in zoo.changes(modify(Net(), "inserts_twice"))}
+    rows = {(c.path, c.what, c.after, c.added) for c in zoo.changes(modify(Mixed(), "inserts_twice"))}
     linear = ("norm", "inserted before", "Linear(in_features=4, out_features=4, bias=True)", 20)
     assert rows == {("norm", "inserted before", "Dropout(p=0.1, inplace=False)", 0), linear}
 
 
-def test_live_is_told_of_each_place() -> None:
-    model = zoo.create("spare+swaps_both_acts", registry=REGISTRY)
-    assert [(c.path, c.live) for c in zoo.changes(model)] == [("act", True), ("unused_act", False)]
-    assert str(zoo.changes(model)) == (
-        "swaps_both_acts\n"
-        "  act: replaced ReLU() → SiLU()\n"
-        "  unused_act: replaced ReLU() → SiLU(), not reached by a forward"
-    )
-
-
-def test_a_new_order_is_live_as_its_container_is() -> None:
-    for spec, path in (("convnet(channels=4, depth=2)", "blocks"), ("simple", "layers1")):
-        model = zoo.create(f"{spec}+turns_round({path})", registry=REGISTRY)
-        (change,) = zoo.changes(model)
-        assert (change.path, change.what, change.before, change.after) == (path, "order", "0, 1", "1, 0")
-        assert change.live is True
-        assert list(model.get_submodule(path)._modules) == ["1", "0"]
-    with pytest.raises(zoo.NotApplicableError) as caught:
-        zoo.create("spare+turns_round(rest)", registry=REGISTRY)
-    assert str(caught.value).startswith("turns_round would change 'rest', which no forward of the model reaches")
-
-
-def test_what_has_no_order_has_none_to_tell_of() -> None:
-    """Only containers run their children in the order in which they are registered."""
-    with pytest.raises(zoo.NoEffectError, match=r"^turns_round changed nothing"):
-        modify(Net(), "turns_round('')")
-
-
 def test_a_refused_hook_on_a_parameter_is_taken_back() -> None:
-    model, fired = Net(), []
+    model, fired = Mixed(), []
     users = model.head[1].weight.register_hook(lambda grad: fired.append("user"))
     with pytest.raises(zoo.PluginError):
-        modify(model, "adds_tensor_hooks+hooks_the_head+explodes")
+        modify(model, "adds_tensor_hooks+hooks_the_head+breaks_off")
     assert [p._backward_hooks for p in model.norm.parameters()] == [None, None]
     assert [p._post_accumulate_grad_hooks for p in model.norm.parameters()] == [None, None]
     model(torch.randn(3, 4)).sum().backward()
@@ -834,28 +370,28 @@ def test_a_refused_hook_on_a_parameter_is_taken_back() -> None:
 
 
 def test_live_is_unknown_for_a_model_that_the_zoo_has_no_arch_for() -> None:
-    assert [c.live for c in zoo.changes(modify(Net(), "sets_several"))] == [None] * 3
+    assert [c.live for c in zoo.changes(modify(Mixed(), "sets_several"))] == [None] * 3
 
 
 @pytest.mark.parametrize(("modifier", "expected"), GOOD, ids=names(GOOD))
 def test_a_hand_edit_is_recorded(modifier: zoo.Modifier, expected: list[tuple[Any, ...]]) -> None:
-    model = Net()
+    model = Mixed()
     assert modify(model, modifier.name) is model
     rows = [(*row, *(0, 0, ())[len(row) - 4 :]) for row in expected]
     found = zoo.changes(model)
     assert [(c.path, c.what, c.before, c.after, c.added, c.removed, c.aliases) for c in found] == rows
     assert {c.part for c in found} == {modifier.name}
-    assert str(zoo.spec_of(model)) == f"?Net+{modifier.name}"
+    assert str(zoo.spec_of(model)) == f"?Mixed+{modifier.name}"
 
 
 @pytest.mark.parametrize(("modifier", "path", "value"), ALREADY, ids=names(ALREADY))
 def test_what_was_already_so_is_recorded_and_no_error(modifier: zoo.Modifier, path: str, value: str) -> None:
-    found = zoo.changes(modify(Net(), modifier.name))
+    found = zoo.changes(modify(Mixed(), modifier.name))
     assert [(c.path, c.what, c.before, c.after) for c in found] == [(path, "already", value, value)]
 
 
 def test_a_private_attribute_is_not_told_as_already_so() -> None:
-    model = Net()
+    model = Mixed()
     try:
         modify(model, "sets_private")
     except zoo.NotApplicableError:
@@ -874,7 +410,7 @@ def test_already_in_a_chain_on_an_arch() -> None:
 def test_the_parameters_added_and_removed_add_up() -> None:
     total = lambda m: sum(p.numel() for p in m.parameters())  # noqa: E731
     for modifier, _ in GOOD:
-        model = Net()
+        model = Mixed()
         before = total(model)
         found = zoo.changes(modify(model, modifier.name))
         assert total(model) - before == sum(c.added - c.removed for c in found), modifier.name
@@ -888,7 +424,7 @@ def test_a_tied_weight_that_stays_is_not_counted_as_removed() -> None:
 
 
 def test_changes_add_up_over_calls_and_print_as_a_tree() -> None:
-    model = Net()
+    model = Mixed()
     assert not zoo.changes(model)
     assert str(zoo.changes(model)) == "no changes"
     modify(modify(model, "sets_attribute"), "adds_parameter+sets_same_rate")
@@ -900,11 +436,11 @@ def test_changes_add_up_over_calls_and_print_as_a_tree() -> None:
         "sets_same_rate\n"
         "  (root): already rate=0.5 → rate=0.5"
     )
-    assert str(zoo.spec_of(model)) == "?Net+sets_attribute+adds_parameter+sets_same_rate"
+    assert str(zoo.spec_of(model)) == "?Mixed+sets_attribute+adds_parameter+sets_same_rate"
 
 
 def test_changes_are_plain_values() -> None:
-    model = modify(Net(), "sets_several+adds_parameter+replaces_shared")
+    model = modify(Mixed(), "sets_several+adds_parameter+replaces_shared")
     found = zoo.changes(model)
     assert pickle.loads(pickle.dumps(found)) == found
     assert copy.deepcopy(found) == found
@@ -914,37 +450,22 @@ def test_changes_are_plain_values() -> None:
 
 
 def test_the_record_adds_no_key() -> None:
-    model = modify(Net(), "sets_attribute")
-    assert list(model.state_dict()) == list(Net().state_dict())
+    model = modify(Mixed(), "sets_attribute")
+    assert list(model.state_dict()) == list(Mixed().state_dict())
 
 
 @pytest.mark.parametrize("name", ["sets_item_with_weights", "appends_layer", "replaces_container"])
 def test_what_is_put_in_by_hand_takes_the_mode_of_its_place(name: str) -> None:
-    model = Net().eval()
+    model = Mixed().eval()
     assert {m.training for m in modify(model, name).modules()} == {False}
 
 
-def test_create_refuses_a_bad_modifier_before_it_builds(monkeypatch: pytest.MonkeyPatch) -> None:
-    built = []
-    init = torch.nn.Linear.reset_parameters
-
-    def noting(self: nn.Linear) -> None:
-        built.append(self.weight.device.type)
-        init(self)
-
-    monkeypatch.setattr(torch.nn.Linear, "reset_parameters", noting)
-    for name in ("leaves_eval", "gives_nothing", "idles"):
-        with pytest.raises(zoo.ZooError, match=name):
-            zoo.create(f"simple+{name}", registry=REGISTRY)
-    assert set(built) <= {"meta"}
-
-
 def test_the_record_sees_writes_on_meta() -> None:
-    model = modify(Net().to_empty(device="meta"), "writes_weights+freezes+sets_item_with_weights")
+    model = modify(Mixed().to_empty(device="meta"), "writes_weights+freezes+sets_item_with_weights")
     assert [c.what for c in zoo.changes(model)] == ["values", "requires_grad", "replaced"]
 
 
 def test_inference_tensors_have_no_version_and_are_no_error() -> None:
     with torch.inference_mode():
-        model = Net()
+        model = Mixed()
     assert [c.what for c in zoo.changes(modify(model, "sets_attribute"))] == ["eps"]

@@ -1,0 +1,35 @@
+"""Declarations that can't work say why."""
+
+from __future__ import annotations
+
+import pytest
+
+import zoo
+
+DECLARATIONS = [
+    ("@zoo.modifier\ndef m(): 'x'", "modifier 'm': the first parameter is the model, as in m(model, /, ...)"),
+    (
+        "@zoo.modifier\ndef m(model, a: int, *rest: int): 'x'",
+        "modifier 'm': *rest takes every positional value; put 'a' behind it",
+    ),
+    (
+        "@zoo.arch()\ndef a(width: int, *rest: int): 'x'",
+        "arch 'a': *rest takes every positional value; put 'width' behind it",
+    ),
+    ("@zoo.modifier\ndef m(model, p=1): 'x'", "modifier 'm': option 'p' needs a type, as in 'p: int'"),
+    ("@zoo.modifier\ndef m(model, p: int): 'x'", "modifier 'm': 'p' has no default, so give examples=[\"m(...)\"]"),
+    (
+        "@zoo.modifier(name='two words')\ndef m(model): 'x'",
+        "modifier 'two words': a name is letters, digits and _ . -, not starting with a digit",
+    ),
+    ("@zoo.modifier\ndef m(model): pass", "modifier 'm' needs a docstring: it is what `zoo.describe('m')` shows"),
+    ("@zoo.arch\ndef a(): 'x'", "write @zoo.arch(), with brackets, above 'a'"),
+    ("@zoo.arch()\ndef a(): pass", "arch 'a' needs a docstring: it is what `zoo.describe('a')` shows"),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), DECLARATIONS)
+def test_a_declaration_that_cannot_work_says_why(code: str, message: str) -> None:
+    with pytest.raises(zoo.PluginError) as caught:
+        exec(code, {"zoo": zoo})
+    assert str(caught.value) == message
