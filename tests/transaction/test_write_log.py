@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 import zoo
-from tests.nets import frozen
+from tests.nets import frozen, registry_of
+from tests.pictures import Picture
 
 
 def test_weights_that_were_written_come_back_when_a_later_part_fails() -> None:
@@ -47,3 +50,29 @@ def test_any_write_of_anyones_comes_back() -> None:
     with pytest.raises(zoo.NotApplicableError):
         zoo.modify(model, "spoil", registry=zoo.Registry.of(plugin))
     assert [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])] == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda model: model.zero_grad(set_to_none=False),
+        lambda model: model.zero_grad(set_to_none=True),
+        lambda model: torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3),
+        lambda model: model.half().float(),
+        lambda model: model.layers1[0].weight.grad.data.fill_(1),
+    ],
+    ids=["zeroed", "dropped", "clipped", "cast to and fro", "written to"],
+)
+def test_gradients_come_back(spoil: Callable[[nn.Module], object]) -> None:
+    @zoo.modifier
+    def spoil_gradients(model: nn.Module, /) -> nn.Module:
+        """Spoil what a backward left, then fail."""
+        spoil(model)
+        raise zoo.NotApplicableError("no")
+
+    model = zoo.create("simple")
+    model(torch.randn(4, 100)).square().mean().backward()
+    before = Picture(model)
+    with pytest.raises(zoo.NotApplicableError):
+        zoo.modify(model, "spoil_gradients", registry=registry_of(spoil_gradients))
+    before.assert_same(Picture(model))

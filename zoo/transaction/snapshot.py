@@ -42,7 +42,8 @@ _data_of = attrgetter("data")
 class TensorState:
     """A parameter or buffer.
 
-    version: counts writes; inference tensors have none. kept: the dicts of its hooks by name, each with a copy.
+    version: counts writes; inference tensors have none. grad: the gradient with what it held, which `.half()` swaps as
+    it swaps the parameter's. kept: the dicts of its hooks by name, each with a copy.
     """
 
     tensor: Tensor
@@ -52,7 +53,7 @@ class TensorState:
     shape: tuple[int, ...]
     device: Any
     data: Tensor
-    grad: Tensor | None
+    grad: tuple[Tensor, Tensor] | None
     kept: dict[str, tuple[Any, Any]]
 
     def hooks(self) -> dict[int, Any]:
@@ -64,12 +65,20 @@ class TensorState:
             self.tensor.data = self.data  # `.half()` and its like change what a parameter holds
         if self.tensor.requires_grad != self.requires_grad:
             self.tensor.requires_grad = self.requires_grad  # which a lazy one knows, unlike the method
-        if self.tensor.is_leaf and self.tensor.grad is not self.grad:
-            self.tensor.grad = self.grad
+        grad, held = self.grad or (None, None)
+        if grad is not None and held is not None and (grad.dtype, address(grad)) != (held.dtype, address(held)):
+            grad.data = held
+        if self.tensor.is_leaf and self.tensor.grad is not grad:
+            self.tensor.grad = grad
         for name in _TENSOR_HOOKS:
             hooks, _ = self.kept.get(name, (None, None))
             if getattr(self.tensor, name) is not hooks:
                 setattr(self.tensor, name, hooks)
+
+
+def _gradient_of(tensor: Tensor) -> tuple[Tensor, Tensor] | None:
+    grad = tensor.grad if not tensor.requires_grad or tensor.is_leaf else None
+    return None if grad is None else (grad, grad.data)
 
 
 def _shape_of(tensor: Tensor) -> tuple[int, ...]:
@@ -124,7 +133,7 @@ class ModuleState:
         if held:
             self._facts = _facts(held)
             self._data = [*map(_data_of, held)]
-            self._grads = [t.grad if not t.requires_grad or t.is_leaf else None for t in held]
+            self._grads = [_gradient_of(t) for t in held]
             for facts in self._facts:
                 for hooks in facts[-2:]:
                     if hooks is not None:

@@ -11,7 +11,7 @@ from .snapshot import Snapshot
 from .write_log import Writes
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
 
@@ -29,8 +29,13 @@ class Transaction:
 
     def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer] = ()) -> None:
         self.start = self.now = Snapshot(model)
-        self.writes = Writes(lambda: (state.tensor for state in self.start.tensors.values()))
+        self.writes = Writes(self._memory)
         self._optimizers = [OptimizerSnapshot(one) for one in optimizers]
+
+    def _memory(self) -> Iterator[Tensor]:
+        """The tensors that are watched: the model's, and their gradients."""
+        for state in self.start.tensors.values():
+            yield from (state.tensor, *(state.grad or ()))
 
     def __enter__(self) -> Transaction:
         return self
