@@ -17,6 +17,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 import zoo
+from tests.pictures import Picture
 from zoo.registry.registry import Registry
 
 SPEC = "convnet(channels=8, depth=2, in_chans=1)"
@@ -85,40 +86,6 @@ def decay_or_not(model: nn.Module) -> list[dict[str, Any]]:
     decayed = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim < 2]
     return [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
-
-
-# --- a picture of optimizers, taken without the engine -----------------------------------------------------------
-
-
-class Picture:
-    """Groups, their order, options and identity, and every state tensor's identity and value."""
-
-    def __init__(self, model: nn.Module, *optimizers: Optimizer) -> None:
-        self.kept = [o.param_groups for o in optimizers], list(model.parameters())  # so that no id is used again
-        self.groups = [[self.group(g) for g in o.param_groups] for o in optimizers]
-        self.lists = [id(o.param_groups) for o in optimizers]
-        self.states = [
-            [(id(p), {k: id(v) if isinstance(v, Tensor) else v for k, v in s.items()}) for p, s in o.state.items()]
-            for o in optimizers
-        ]
-        self.values = [copy.deepcopy(o.state_dict()) for o in optimizers]
-        self.modules = [(n, id(m), type(m)) for n, m in model.named_modules()]
-        self.model = {k: (id(v), v.detach().clone()) for k, v in model.state_dict(keep_vars=True).items()}
-
-    def group(self, group: dict[str, Any]) -> Any:
-        options = {k: list(map(id, v)) if k == "params" else v for k, v in group.items()}
-        return id(group), id(group["params"]), list(group), options
-
-    def assert_same(self, other: Picture) -> None:
-        assert self.groups == other.groups
-        assert self.lists == other.lists
-        assert self.states == other.states
-        assert self.modules == other.modules
-        torch.testing.assert_close(other.values, self.values, rtol=0, atol=0)
-        assert list(self.model) == list(other.model)
-        for key, (ident, value) in self.model.items():
-            assert other.model[key][0] == ident, key
-            assert torch.equal(other.model[key][1], value), key
 
 
 # --- training goes on --------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import types
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 import zoo
+from tests.pictures import Picture
 
 # -- the models -------------------------------------------------------------------------------------------------------
 
@@ -88,48 +88,6 @@ def trained(name: str, optimizer: str) -> tuple[nn.Module, Optimizer]:
         made.step()
     next(m for m in model.modules() if not m._modules).eval()
     return model, made
-
-
-# -- a picture that owes nothing to the engine ------------------------------------------------------------------------
-
-
-class Picture:
-    """Identity, order, classes, attributes, hooks, versions, and every bit of model and optimizers.
-
-    bits: look at the bits too. Nobody takes back what was written into tensors, so that once at the end is enough.
-    """
-
-    def __init__(self, model: nn.Module, *optimizers: Optimizer, bits: bool = True) -> None:
-        self.kept: list[Any] = []  # so that no id is given twice
-        self.modules = [(path, self._module(m)) for path, m in model.named_modules(remove_duplicate=False)]
-        self.optimizers = [self._value(vars(o)) for o in optimizers]
-        named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-        held = [(str(i), p) for o in optimizers for i, p in enumerate(o.state)]
-        states = [(str(k), v) for o in optimizers for s in o.state.values() for k, v in s.items()]
-        tensors = [(n, t) for n, t in [*named, *held, *states] if isinstance(t, Tensor)]
-        self.facts = [(n, id(t), t.requires_grad, t.dtype, t._version, id(t.grad)) for n, t in tensors]
-        grads = [p.grad for _, p in named if isinstance(p, nn.Parameter) and p.grad is not None]
-        self.bits = [t.detach().clone() for t in [*(t for _, t in tensors), *grads]] if bits else []
-        self.kept.append(tensors)
-
-    def _module(self, module: nn.Module) -> Any:
-        self.kept.append(module)
-        return id(module), type(module), self._value(vars(module))
-
-    def _value(self, value: Any) -> Any:
-        self.kept.append(value)
-        if isinstance(value, (dict, OrderedDict)):
-            return type(value), id(value), [(self._value(k), self._value(v)) for k, v in value.items()]
-        if isinstance(value, list):
-            return id(value), [self._value(v) for v in value]
-        return value if isinstance(value, (int, float, str, type(None))) else id(value)
-
-    def assert_same(self, other: Picture) -> None:
-        assert self.modules == other.modules
-        assert self.optimizers == other.optimizers
-        assert self.facts == other.facts
-        if other.bits:
-            assert all(torch.equal(a, b) for a, b in zip(self.bits, other.bits, strict=True))
 
 
 # -- what fails -------------------------------------------------------------------------------------------------------
