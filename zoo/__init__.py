@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .primitives.adapt import adapt_inputs as adapt_inputs
     from .primitives.adapt import restate as restate
     from .primitives.adopt import adopt as adopt
+    from .primitives.blocks import blocks_of as blocks_of
     from .primitives.channels import Channels as Channels
     from .primitives.channels import channels_at as channels_at
     from .primitives.channels import is_called as is_called
@@ -129,6 +130,7 @@ _HOMES = {
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",
     "messages.text": "format_place suggest",
+    "primitives.blocks": "blocks_of",
     "primitives.channels": "Channels channels_at is_called",
     "surgery.slots": "Slot slots_at",
     "trace.trace": "functions_of",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import zoo
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,9 +40,11 @@ def by_rows(model: nn.Module) -> dict[str, int]:
     none the one that follows, and so does a parameter without a layer, such as a class token. What is no more than a
     convolution with its norm, and stands behind a block, belongs to what follows, such as what makes images smaller.
     """
+    blocks = {path for row in zoo.blocks_of(model) for path in row}
+    stages = {path.rpartition(".")[0] for path in blocks}
     layers: dict[str, int] = {}
     last, number = "", -1
-    for kind, names in _units(model, ""):
+    for kind, names in _units(model, "", blocks, stages):
         if kind == "small":
             kind = "between" if last == "block" else "layer"
         joins = last in _JOINS.get(kind, ())
@@ -51,40 +55,33 @@ def by_rows(model: nn.Module) -> dict[str, int]:
     return layers
 
 
-def _units(module: nn.Module, path: str) -> Iterator[tuple[str, list[str]]]:
+def _units(module: nn.Module, path: str, blocks: set[str], stages: set[str]) -> Iterator[tuple[str, list[str]]]:
     """What is one layer, in the model's own order: a `block`, a `small` one, a `layer`, or `light`, which is none."""
     from torch import nn
 
-    if own := [f"{path}{name}" for name, p in module._parameters.items() if p is not None]:
+    if own := [f"{path}{name}" for name, _ in module.named_parameters(recurse=False, remove_duplicate=False)]:
         yield "light", own
     for name, child in module.named_children():
-        inside = [(f"{path}{name}.{n}", p) for n, p in child.named_parameters(remove_duplicate=False)]
+        at = f"{path}{name}"
+        inside = [(f"{at}.{n}", p) for n, p in child.named_parameters(remove_duplicate=False)]
         flat = type(child) is nn.Sequential and all(map(_is_one, child))
-        if _has_row(child) or (flat and not isinstance(module, nn.Sequential)):
-            yield from _units(child, f"{path}{name}.")
-        elif child._modules and inside:
-            yield "block" if _is_big(child) and not _is_one(child) else "small", [n for n, _ in inside]
+        holds = at not in blocks and any(stage == at or stage.startswith(f"{at}.") for stage in stages)
+        if holds or (flat and not isinstance(module, nn.Sequential)):
+            yield from _units(child, f"{at}.", blocks, stages)
+        elif inside and next(child.children(), None) is not None:
+            yield (
+                "block" if at in blocks or (_is_large(child) and not _is_one(child)) else "small",
+                [n for n, _ in inside],
+            )
         elif inside:
             yield "light" if all(p.ndim < 2 for _, p in inside) else "layer", [n for n, _ in inside]
 
 
-def _has_row(module: nn.Module) -> bool:
-    """Whether somewhere in there two blocks of one class stand in a row."""
-    from torch import nn
-
-    for one in module.modules():
-        if isinstance(one, (nn.Sequential, nn.ModuleList, nn.ModuleDict)) and getattr(one, "zoo_walks", True):
-            kinds = [type(child) for child in one.children() if _is_big(child)]
-            if len(set(kinds)) < len(kinds):
-                return True
-    return False
-
-
-def _is_big(module: nn.Module) -> bool:
-    """Whether it's a block, and no mere convolution with its norm: three layers with weights or more."""
-    return sum(bool(m._parameters) for m in module.modules()) > 2
+def _is_large(module: nn.Module) -> bool:
+    """Whether it's no mere convolution with its norm: three layers with weights or more."""
+    return sum(bool(one._parameters) for one in module.modules()) > 2
 
 
 def _is_one(module: nn.Module) -> bool:
     """Whether it's a single layer, with what a modifier put before or after it, or several heads in its place."""
-    return not getattr(module, "zoo_walks", True) or all(name.startswith("zoo_") for name in module._modules)
+    return not getattr(module, "zoo_walks", True) or all(n.startswith("zoo_") for n, _ in module.named_children())

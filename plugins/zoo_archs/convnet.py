@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 Size = Annotated[int, Ge(1)]
 
 
-def _sites(model: nn.Module) -> dict[str, str]:
-    return {"stem": "blocks.0.conv", "head": "head"}
+def _sites(model: nn.Module) -> dict[str, str | list[list[str]]]:
+    stages = [[f"blocks.{name}"] for name, _ in model.blocks.named_children()]  # type: ignore[union-attr]
+    return {"stem": "blocks.0.conv", "head": "head", "stages": stages}
 
 
 def _sample(model: nn.Module) -> tuple[int, ...]:

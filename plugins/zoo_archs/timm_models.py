@@ -17,6 +17,7 @@ from annotated_types import Ge, Le
 import zoo
 
 from ._names import scan
+from ._stages import existing, of_timm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -150,14 +151,14 @@ def _check_tag(name: str) -> None:
         raise zoo.UnknownNameError(f"timm's {base} has no pretrained tag '{tag}'{hint}")
 
 
-def sites(model: nn.Module) -> dict[str, list[str]]:
-    """`stem` and `head` from timm's own description of the model, and `head_drop`, its dropout in front of the head."""
+def sites(model: nn.Module) -> dict[str, Any]:
+    """`stem` and `head` from timm's own description, `head_drop`, its dropout in front of the head, and `stages`."""
     cfg = getattr(model, "pretrained_cfg", None) or {}
-    found = {"stem": _existing(model, cfg.get("first_conv")), "head": _existing(model, cfg.get("classifier"))}
+    found = {"stem": existing(model, cfg.get("first_conv")), "head": existing(model, cfg.get("classifier"))}
     found["head"] += _forgotten(model, found["head"])
     if found["head"]:
         found["head_drop"] = list(_head_dropouts(model))
-    return {name: paths for name, paths in found.items() if paths}
+    return {name: paths for name, paths in {**found, "stages": of_timm(model)}.items() if paths}
 
 
 def _forgotten(model: nn.Module, known: list[str]) -> list[str]:
@@ -186,11 +187,6 @@ def order(model: nn.Module) -> dict[str, int]:
     return {name: layer for layer, names in enumerate(groups.values()) for name in names}
 
 
-def _existing(model: nn.Module, paths: Any) -> list[str]:
-    modules = dict(model.named_modules())
-    return [path for path in ([paths] if isinstance(paths, str) else paths or []) if path in modules]
-
-
 def _head_dropouts(model: nn.Module) -> Iterator[str]:
     """Where timm's `drop_rate` ends up: in a Dropout of the head, or in a number that `F.dropout` gets."""
     from torch import nn
@@ -208,7 +204,7 @@ _HEAD_DROP = re.compile(r"head_drop|(head|head_dist|pre_logits)\.(drop|dropout|h
 def sample(model: nn.Module) -> tuple[int, ...]:
     """One image as the model was trained on; other channels or sizes where it was built for others."""
     chans, *size = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
-    for path in sites(model).get("stem", [])[:1]:
+    for path in existing(model, (getattr(model, "pretrained_cfg", None) or {}).get("first_conv"))[:1]:
         weight = getattr(model.get_submodule(path), "weight", None)
         chans = weight.shape[1] if weight is not None and weight.ndim == 4 else getattr(model, "in_chans", chans)
     # TResNet folds blocks of 4 × 4 pixels into channels in front of its first convolution.

@@ -17,6 +17,7 @@ import zoo
 
 from ._names import scan
 from ._order import by_rows
+from ._stages import of_torchvision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +80,11 @@ def _check_options(name: str, builder: Callable[..., Any], options: dict[str, An
             raise zoo.OptionError(f"torchvision's {name} has no option '{option}'; its options: {known}")
 
 
-def sites(model: nn.Module) -> dict[str, str | list[str]]:
+def sites(model: nn.Module) -> dict[str, Any]:
     """`stem`: the first convolution. `head`: the last layer with weights of what torchvision calls so.
 
     Detectors have none: what their heads give goes on into boxes. LR-ASPP adds up two. `aux`: auxiliary classifiers.
+    `stages` of classifiers, of images and of clips.
     """
     from torch import nn
 
@@ -91,13 +93,15 @@ def sites(model: nn.Module) -> dict[str, str | list[str]]:
     detects = ".detection." in type(model).__module__
     head = [p for p in layers if re.match(r"(fc|classifier|heads?)(\.|$)", p) and not detects]
     stems = [path for path in layers if path.endswith("_encoder.convnormrelu.0")]  # RAFT's two, both on the image
-    found: dict[str, str | list[str]] = {"stem": stems or layers[0]} if layers else {}
+    found: dict[str, Any] = {"stem": stems or layers[0]} if layers else {}
     if head:
         found["head"] = head[-2:] if type(model).__name__ == "LRASPP" else head[-1]
         if aux := [p for p in layers if re.fullmatch(r"aux\d\.fc2|AuxLogits\.fc|aux_classifier\.4", p)]:
             found["aux"] = aux
         if isinstance(getattr(model, "dropout", None), nn.Dropout):
             found["head_drop"] = "dropout"
+    if parts := of_torchvision(model):
+        found["stages"] = parts
     return found
 
 

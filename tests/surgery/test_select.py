@@ -143,7 +143,7 @@ NOTHING: list[tuple[Any, Any, str]] = [
     (
         "blocks.7",
         None,
-        "at=blocks.7 matches nothing in this ConvNet; sites: stem, head; paths: 'blocks', 'blocks.0', "
+        "at=blocks.7 matches nothing in this ConvNet; sites: stem, head, stages; paths: 'blocks', 'blocks.0', "
         "'blocks.0.conv', 'blocks.0.norm', 'blocks.0.act', 'blocks.1' …",
     ),
     (["head", "LSTM"], None, "at=LSTM matches nothing in this ConvNet"),

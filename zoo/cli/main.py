@@ -62,7 +62,7 @@ def _show_model(spec: str, as_json: bool) -> None:
     if as_json:
         echo_json(data)
         return
-    sites = ", ".join(f"{name}: {' '.join(paths)}" for name, paths in data["sites"].items())
+    sites = ", ".join(f"{name}: {' '.join(paths)}" for name, paths in data["sites"].items() if "." not in name)
     lines = [data["model"], "", f"spec        {data['name']}", f"parameters  {data['parameters']:,}"]
     echo_lines([*lines, f"sites       {sites or 'none'}"])
     under = changes.tree().under or (Branch("none"),)

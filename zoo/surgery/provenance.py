@@ -5,7 +5,7 @@ It is plain data, so that it goes along with deepcopy, pickle and torch.save, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,24 @@ def sites_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:
         return info.sites
     named = [name for name, _ in model.named_children() if name in _HEADS]
     return {"head": (named[0],)} if len(named) == 1 else {}
+
+
+def number_sites(sites: Mapping[str, str | Sequence[str] | Sequence[Sequence[str]]]) -> dict[str, tuple[str, ...]]:
+    """Sites as an arch says them, as paths. One in parts, a list of lists, has `NAME.0`, `NAME.1` … as well."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, said in sites.items():
+        listed = [said] if isinstance(said, str) else said
+        parts = [(part,) if isinstance(part, str) else tuple(part) for part in listed]
+        found[name] = tuple(path for part in parts for path in part)
+        if not all(isinstance(part, str) for part in listed):
+            found |= {f"{name}.{number}": part for number, part in enumerate(parts)}
+    return found
+
+
+def is_numbered(site: str, sites: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether a site is one part of another: `stages.2` of `stages`."""
+    name, _, number = site.rpartition(".")
+    return number.isdecimal() and name in sites
 
 
 def width_of(model: nn.Module) -> int | None:

@@ -8,8 +8,8 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..messages.errors import NoEffectError, OptionError
-from .provenance import sites_of
-from .walk import below, places
+from .provenance import is_numbered, sites_of
+from .walk import below, parent_path, places
 from .wrappers import held_by
 
 if TYPE_CHECKING:
@@ -166,7 +166,9 @@ def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -
         return paths
     if inside:
         raise _in_a_wrapper(model, term, inside)
-    named = ", ".join(sites) or "none"
+    if parts := [site for site in sites if site.startswith(f"{parent_path(term)}.") and is_numbered(site, sites)]:
+        raise NoEffectError(f"at={term}: this {type(model).__name__} has {parts[0]} to {parts[-1]}")
+    named = ", ".join(site for site in sites if not is_numbered(site, sites)) or "none"
     some = ", ".join(repr(path) for path in list(everything)[1:7])
     raise NoEffectError(f"at={term} matches nothing in this {type(model).__name__}; sites: {named}; paths: {some} …")
 

@@ -17,7 +17,7 @@ from ..messages.text import format_error, printable
 from ..plan.options import call_bound, signature
 from ..plan.resolve import Plan
 from ..surgery.changes import Change
-from ..surgery.provenance import Info, attach, changes_of
+from ..surgery.provenance import Info, attach, changes_of, number_sites
 from .meta import needs_memory
 from .trace import Trace, note
 
@@ -57,10 +57,9 @@ def introduce(arch: Arch, model: nn.Module, spec: Spec, obstacle: str = "") -> n
     if not isinstance(model, nn.Module):
         raise PluginError(f"arch '{spec.arch.name}' returned {type(model).__name__}; it must return an nn.Module")
     sites = arch.sites(model) if callable(arch.sites) else arch.sites
-    normal = {name: (paths,) if isinstance(paths, str) else tuple(paths) for name, paths in sites.items()}
     width = arch.width(model) if arch.width else None
     recipe = arch.recipe(model) if arch.recipe and spec.arch.source is not None else None
-    attach(model, Info(spec, normal, width, obstacle=obstacle, recipe=recipe))
+    attach(model, Info(spec, number_sites(sites), width, obstacle=obstacle, recipe=recipe))
     return model
 
 
