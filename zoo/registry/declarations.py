@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Where = Annotated[str | Sequence[str], "where"]
 """The type of a modifier's `at=`: a site, a path glob, a class name, or several of them; `!` in front excludes."""
 
-Sites = Mapping[str, str | Sequence[str]]
+Sites = Mapping[str, str | Sequence[str] | Sequence[Sequence[str]]]
 Sample = Sequence[int] | Callable[[Any], tuple[Any, ...]]
 
 # Where weights come from is `create`'s business: a spec can't say it, since a spec reaches no file and no network.
@@ -36,7 +36,8 @@ class Arch:
         build: `(**options) -> nn.Module`; the options are the signature.
         sites: names for places of the built model, such as `{"head": "fc"}`; a function of the model where it depends.
             The site `NAME_drop` is the arch's own dropout in front of the site NAME: a Dropout's path, or
-            `path:attribute` for a rate that the forward reads.
+            `path:attribute` for a rate that the forward reads. A site in parts, a list of lists, is numbered as well:
+            with `{"stages": [["layer1"], ["layer2"]]}` there are `stages`, `stages.0` and `stages.1`.
         sample: shape of one input without the batch dimension, or a function `model -> arguments` of a forward.
         examples: specs that show its options.
         width: a function of the model that gives the number of pooled features in front of the head.
