@@ -110,6 +110,16 @@ def bound(function: Callable[..., Any], args: str) -> Bound:
     return bind(zoo.parse(f"f({args})").arch, function, 0, Registry())
 
 
+def test_a_type_that_only_a_type_checker_finds_is_the_plugins_fault() -> None:
+    def net(width: Width) -> nn.Module:  # type: ignore[name-defined]  # noqa: F821
+        """A net."""
+        return nn.Linear(width, 1)
+
+    with pytest.raises(zoo.PluginError) as caught:
+        bound(net, "3")
+    assert str(caught.value) == ("net: the type of an option can't be found at run time: name 'Width' is not defined")
+
+
 # -- canonical forms: (text, canonical) -------------------------------------------------------------------------------
 
 CANONICAL = [

@@ -17,6 +17,14 @@ DECLARATIONS = [
         "arch 'a': *rest takes every positional value; put 'width' behind it",
     ),
     ("@zoo.modifier\ndef m(model, p=1): 'x'", "modifier 'm': option 'p' needs a type, as in 'p: int'"),
+    (
+        "@zoo.modifier\ndef m(model, p: int = 1, /): 'x'",
+        "modifier 'm': 'p' can't be positional only; put the / before it",
+    ),
+    (
+        "@zoo.modifier\ndef m(model, pretrained: bool = False): 'x'",
+        "modifier 'm': 'pretrained' is an option of zoo.create; call it otherwise",
+    ),
     ("@zoo.modifier\ndef m(model, p: int): 'x'", "modifier 'm': 'p' has no default, so give examples=[\"m(...)\"]"),
     (
         "@zoo.modifier(name='two words')\ndef m(model): 'x'",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 import torch
 import zoo_archs
@@ -15,6 +17,7 @@ from zoo_archs import timm_models
 
 import zoo
 from zoo.plan.lookup import find_base
+from zoo.registry.commands import list_commands
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
@@ -297,6 +300,52 @@ def test_a_prefix_that_two_have_is_an_error_that_names_both() -> None:
             model = zoo.create(f"{owner}/net:x", registry=registry)
             assert model.out_features == width
             assert str(zoo.spec_of(model)) == f"{owner}/net:x"
+
+
+def family_of(resolve: Callable[[str, str | None], Any], names: Callable[[], Any] = list) -> zoo.Family:
+    return zoo.Family("acme", resolve, names, bare=True)
+
+
+def refused(name: str, source: str | None) -> zoo.Arch | None:
+    raise zoo.OptionError(f"'{name}' was withdrawn")
+
+
+@pytest.mark.parametrize(
+    ("family", "reason"),
+    [
+        (family_of(lambda name, source: 3), "family 'acme' gave 3 for 'net'; expected a zoo.Arch or None"),
+        (family_of(lambda name, source: len), f"family 'acme' gave {len!r} for 'net'; expected a zoo.Arch"),
+        (family_of(lambda name, source: 1 / 0), "ZeroDivisionError: division by zero"),
+        (family_of(lambda name, source: exit(3)), "SystemExit: 3"),
+        (family_of(lambda name, source: None, lambda: ["net", 3]), "family 'acme' lists 3, which is no name"),
+        (family_of(lambda name, source: None, lambda: 1 / 0), "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_family_that_gives_the_wrong_thing_takes_nothing_down(family: zoo.Family, reason: str) -> None:
+    registry = registry_with(module_of("acme", zoo_families=[family]))
+    with pytest.raises(zoo.UnknownNameError, match="no arch 'net'"):
+        zoo.create("net", registry=registry)
+    failed = registry.plugins[-1]
+    assert (failed.name, failed.status) == ("acme", "failed")
+    assert failed.reason.startswith(reason)
+    assert "resnet18" in zoo.list_archs(registry=registry)
+
+
+def test_a_familys_own_word_on_a_name_is_heard() -> None:
+    registry = registry_with(module_of("acme", zoo_families=[family_of(refused)]))
+    with pytest.raises(zoo.OptionError, match="'net' was withdrawn"):
+        zoo.create("net", registry=registry)
+    assert registry.plugins[-1].status == "ok"
+
+
+def test_a_command_that_one_owner_declares_twice_is_a_failed_plugin() -> None:
+    plugins = []
+    for name in ("first", "second"):
+        plugin, module = module_of("acme", zoo_commands=[click.Command("greet")])
+        plugins.append((replace(plugin, name=name, module=name), module))
+    registry = registry_with(*plugins)
+    assert list(list_commands(registry)) == ["greet"]
+    assert [p.reason for p in registry.plugins[-2:]] == ["", "acme declares the command 'greet' twice"]
 
 
 def test_the_prefixes_of_the_zoo_are_not_taken_over() -> None:

@@ -268,6 +268,13 @@ def test_without_a_part_that_is_not_there() -> None:
         zoo.parse("a").without("a")
 
 
+@pytest.mark.parametrize(("mods", "met"), [(3, "3"), (None, "None"), (["b"], "'b'"), ([Call("b"), 2], "2")])
+def test_what_comes_behind_a_spec_are_modifiers(mods: Any, met: str) -> None:
+    with pytest.raises(zoo.SpecError) as caught:
+        zoo.parse("a") + mods
+    assert str(caught.value) == f"what comes behind a spec are modifiers, such as 'dropout(0.2)', not {met}"
+
+
 @pytest.mark.parametrize("mods", ["", "+", "b+", "+b", "b++c", "b(", "b:c", "1"])
 def test_adding_what_is_no_part(mods: str) -> None:
     spec = zoo.parse("a")

@@ -81,8 +81,8 @@ class Registry:
                 yield plugin, implementation
 
     def mark_failed(self, plugin: Plugin, error: BaseException) -> None:
-        """A plugin that was well when it was loaded failed later; what else it declares stays."""
-        self._update(plugin, lambda found: found.as_failed(reason_of(error), error))
+        """A plugin that was well when it was loaded failed later; what else it declares stays, and the first reason."""
+        self._update(plugin, lambda found: found if found.reason else found.as_failed(reason_of(error), error))
 
     def note(self, plugin: Plugin, kind: str, names: tuple[str, ...]) -> None:
         """Write down what else a plugin contributes."""
