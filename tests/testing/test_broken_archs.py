@@ -14,7 +14,7 @@ import zoo
 import zoo.testing
 from tests.nets import registry_of
 from tests.testing.common import SLOW, failed
-from zoo.testing.kit import ARCHS, DECLARATIONS
+from zoo.testing.suite import ARCHS, DECLARATIONS
 
 Function = Callable[..., Any]
 

@@ -16,7 +16,7 @@ import zoo
 import zoo.testing
 from tests.testing.common import SLOW, failed
 from zoo.testing import nets
-from zoo.testing.kit import DECLARATIONS, TRIALS
+from zoo.testing.suite import DECLARATIONS, TRIALS
 
 ARCH = "simple"
 

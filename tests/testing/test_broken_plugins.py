@@ -9,7 +9,7 @@ import pytest
 import zoo
 import zoo.testing
 from tests.testing.common import GOOD, LEAKY, failed
-from zoo.testing.kit import PLUGINS
+from zoo.testing.suite import PLUGINS
 
 FAMILY = """
 @zoo.family(names=lambda: ["one"])

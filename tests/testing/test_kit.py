@@ -16,7 +16,8 @@ import zoo
 import zoo.testing
 from tests.nets import registry_of
 from tests.testing.common import LEAKY, SLOW, failed
-from zoo.testing.kit import DECLARATIONS, TRIALS
+from zoo.testing import suite
+from zoo.testing.suite import DECLARATIONS, TRIALS
 
 
 def eps(model: nn.Module) -> nn.Module:
@@ -212,11 +213,11 @@ def test_the_kit_imports_pytest_only_when_it_is_needed() -> None:
 
 
 def test_assertions_that_are_switched_off_are_no_checks() -> None:
-    source = Path(zoo.testing.kit.__file__).read_text(encoding="utf-8")
+    source = Path(suite.__file__).read_text(encoding="utf-8")
     namespace: dict[str, Any] = {"__name__": "zoo.testing.optimised", "__package__": "zoo.testing"}
     exec(compile(source, "optimised", "exec", optimize=1), namespace)
     with pytest.raises(zoo.ZooError, match="the checks are assertions, which python -O switches off"):
-        namespace["check_modifier"]("bn")
+        namespace["cases"](modifiers=["bn"])
 
 
 @pytest.mark.parametrize("thing", [3, lambda model: model, nn.Linear(1, 1)])

@@ -11,7 +11,6 @@ A whole test file of a plugin:
 
 from __future__ import annotations
 
-from .kit import cases as cases
 from .kit import check_arch as check_arch
 from .kit import check_modifier as check_modifier
 from .kit import check_plugin as check_plugin
@@ -19,3 +18,4 @@ from .kit import parametrize as parametrize
 from .results import Case as Case
 from .results import Report as Report
 from .results import Result as Result
+from .suite import cases as cases

@@ -87,13 +87,13 @@ class Global:
         self.functions = {module: _functions(vars(module)) for module in _MODULES}
         self.classes = Classes([nn.Module, torch.Tensor])
 
-    def changed(self) -> list[str]:
+    def list_changed(self) -> list[str]:
         """What is no longer as it was."""
         found = [name for name, (read, _) in SETTINGS.items() if read() != self.settings[name]]
         found += [name for name, read in _OF_THE_PROCESS.items() if read() != self.process[name]]
         for module, functions in self.functions.items():
-            found += [f"{module.__name__}.{name}" for name in _replaced(functions, vars(module))]
-        return found + self.classes.changed()
+            found += [f"{module.__name__}.{name}" for name in _list_replaced(functions, vars(module))]
+        return found + self.classes.list_changed()
 
     def put_back(self) -> None:
         """Undo what can soundly be undone."""
@@ -101,7 +101,7 @@ class Global:
             if read() != self.settings[name]:
                 write(self.settings[name])
         for module, functions in self.functions.items():
-            for name in _replaced(functions, vars(module)):
+            for name in _list_replaced(functions, vars(module)):
                 setattr(module, name, functions[name])
         self.classes.put_back()
 
@@ -112,18 +112,18 @@ class Classes:
     def __init__(self, classes: Iterable[type]) -> None:
         self.methods = {cls: _functions(vars(cls)) for cls in classes}
 
-    def changed(self) -> list[str]:
-        return [f"{cls.__name__}.{name}" for cls, name in self._differing()]
+    def list_changed(self) -> list[str]:
+        return [f"{cls.__name__}.{name}" for cls, name in self._compare()]
 
     def put_back(self) -> None:
-        for cls, name in self._differing():
+        for cls, name in self._compare():
             old = self.methods[cls].get(name)
             if old is None:
                 delattr(cls, name)
             else:
                 setattr(cls, name, old)
 
-    def _differing(self) -> list[tuple[Any, str]]:
+    def _compare(self) -> list[tuple[Any, str]]:
         return [
             (cls, name)
             for cls, methods in self.methods.items()
@@ -144,13 +144,13 @@ def _functions(namespace: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in namespace.items() if callable(value) or isinstance(value, kinds)}
 
 
-def _replaced(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _list_replaced(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Names that stand for something else; new ones are what a lazy import brings."""
     return [name for name, value in before.items() if now.get(name) is not value]
 
 
 @contextmanager
-def preserved(classes: Iterable[type] = ()) -> Iterator[None]:
+def preserve(classes: Iterable[type] = ()) -> Iterator[None]:
     """What is done inside leaves neither global state nor these classes changed, nor torch's random state."""
     before, own = Global(), Classes(classes)
     try:

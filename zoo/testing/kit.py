@@ -2,75 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..messages.errors import OptionError, ZooError
-from ..plan.lookup import find_base, find_modifier, list_declared
-from ..plan.resolve import plan_of
-from ..registry.declarations import Arch, Modifier, Sample
-from ..registry.plugins import normalise
-from ..registry.registry import Registry, default_registry
-from ..spec.parser import read_mods
-from ..spec.spec import parse
-from .checks import application, archs, declaration, execution, invariants, plugins
-from .checks.declaration import Declared, fault
-from .checks.plugins import Installed
-from .nets import NETS
-from .results import Case, Report, expect
-from .subjects import Checks, Ground, Trial, checks_of, guarded
-
-Archs = Sequence[str | Arch] | Mapping[str, Sample]
-
-OWNER = "zoo-testing"
-
-DECLARATIONS = checks_of(declaration.declaration, declaration.options)
-TRIALS = checks_of(
-    application.applies,
-    application.round_trip,
-    application.again,
-    application.isolation,
-    application.global_state,
-    invariants.weights,
-    invariants.names,
-    invariants.sharing,
-    invariants.strict_load,
-    invariants.state,
-    invariants.copies,
-    execution.device,
-    execution.no_nan,
-    execution.deterministic,
-    execution.seed,
-    execution.gradient,
-    execution.compiles,
-    execution.exports,
-)
-ARCHS = checks_of(
-    archs.builds,
-    archs.sample,
-    archs.sites,
-    archs.meta,
-    archs.bfloat16,
-    archs.deterministic,
-    archs.seed,
-    archs.copies,
-    archs.gradient,
-    archs.compiles,
-    archs.exports,
-    archs.global_state,
-)
-PLUGINS = checks_of(
-    plugins.loads,
-    plugins.contributes,
-    plugins.imports_light,
-    plugins.imports_quick,
-    plugins.own_names,
-    plugins.families,
-    plugins.variants,
-)
-
-SMALL = ("simple", "mlp(16, hidden=[12])", "convnet(channels=4, depth=2)")
+from ..registry.declarations import Arch, Modifier
+from ..registry.registry import Registry
+from .results import Case, Report
+from .suite import Archs, cases
 
 
 def check_modifier(
@@ -81,18 +19,26 @@ def check_modifier(
     expected_failures: Mapping[str, str] | None = None,
     raises: bool = True,
 ) -> Report:
-    """Run every check of a modifier on several archs.
+    """Run every check of a modifier on several archs, after scikit-learn's `check_estimator`.
 
-    modifier: a name, or what `@zoo.modifier` made, which is tried with each of its examples; or a text with options,
-        `"leaky(0.2)"`, for these alone.
-    archs: specs such as `"resnet18"`, or what `@zoo.arch()` made. By default small nets of the zoo and of the kit,
-        which have shared modules, tied weights, fused norms, frozen weights and the like. As a dict, with the shape of
-        one input where the arch's own sample would take long: `{"resnet18": (3, 48, 48)}`.
-    expected_failures: `{"exports": "why"}`, for one arch `{"exports[resnet18]": "why"}`. A check that is expected to
-        fail and passes is a failure.
-    raises: whether a failure raises AssertionError with every failed check; otherwise the report says it.
+    Args:
+        modifier: a name, or what `@zoo.modifier` made, which is tried with each of its examples; or a text with
+            options, `"leaky(0.2)"`, for these alone.
+        archs: specs such as `"resnet18"`, or what `@zoo.arch()` made. By default small nets of the zoo and of the kit,
+            which have shared modules, tied weights, fused norms, frozen weights and the like. As a dict, with the shape
+            of one input where the arch's own sample would take long: `{"resnet18": (3, 48, 48)}`.
+        registry: where names are looked up; by default what is installed.
+        expected_failures: `{"exports": "why"}`, for one arch `{"exports[resnet18]": "why"}`. A check that is expected
+            to fail and passes is a failure.
+        raises: whether a failure raises; otherwise the report says it.
 
-    After scikit-learn's `check_estimator`. Returns the report, which is false when a check failed.
+    Returns:
+        The report, which is false when a check failed.
+
+    Raises:
+        AssertionError: checks failed; all of them, with their reasons.
+        UnknownNameError: there is no such modifier or arch.
+        OptionError: this is no modifier, or no arch, or several.
     """
     found = cases(modifiers=[modifier], archs=archs, registry=registry, expected_failures=expected_failures)
     return _report(found, raises)
@@ -105,9 +51,21 @@ def check_arch(
     expected_failures: Mapping[str, str] | None = None,
     raises: bool = True,
 ) -> Report:
-    """Run every check of an arch: a spec such as `"resnet18"` or `"convnet(channels=8)"`, or what `@zoo.arch()` made.
+    """Run every check of an arch.
 
-    The other arguments, and what comes back, are those of `check_modifier`.
+    Args:
+        arch: a spec such as `"resnet18"` or `"convnet(channels=8)"`, or what `@zoo.arch()` made.
+        registry: as for `check_modifier`.
+        expected_failures: as for `check_modifier`.
+        raises: as for `check_modifier`.
+
+    Returns:
+        The report, which is false when a check failed.
+
+    Raises:
+        AssertionError: checks failed; all of them, with their reasons.
+        UnknownNameError: there is no such arch.
+        OptionError: this is no arch.
     """
     return _report(cases(archs=[arch], registry=registry, expected_failures=expected_failures), raises)
 
@@ -122,11 +80,19 @@ def check_plugin(
 ) -> Report:
     """Run every check of everything that an installed distribution contributes: how it loads, its archs, its modifiers.
 
-    distribution: its name, `"zoo-leaky"`.
-    archs: what its modifiers are tried on, by default the small nets of `check_modifier` and its own archs. Those of
-        them that come from its families are checked themselves.
+    Args:
+        distribution: its name, `"zoo-leaky"`.
+        archs: what its modifiers are tried on, by default the small nets of `check_modifier` and its own archs. Those
+            of them that come from its families are checked themselves.
+        registry: as for `check_modifier`.
+        expected_failures: as for `check_modifier`.
+        raises: as for `check_modifier`.
 
-    The other arguments, and what comes back, are those of `check_modifier`.
+    Returns:
+        The report, which is false when a check failed.
+
+    Raises:
+        AssertionError: checks failed; all of them, with their reasons.
     """
     found = cases(distribution, archs=archs, registry=registry, expected_failures=expected_failures)
     return _report(found, raises)
@@ -142,12 +108,24 @@ def parametrize(
 ) -> Any:
     """A decorator that makes every check a test of pytest; one expected to fail is a strict xfail.
 
-    >>> @zoo.testing.parametrize("zoo-leaky")
-    ... def test_conforms(check):
-    ...     check()
+    Args:
+        distribution: everything that it contributes, as for `check_plugin`.
+        modifiers: these, each as for `check_modifier`.
+        archs: what modifiers are tried on; alone, these are checked, each as for `check_arch`.
+        registry: as for `check_modifier`.
+        expected_failures: as for `check_modifier`.
 
-    With a distribution as in `check_plugin`, with modifiers as in `check_modifier`, with archs alone as in
-    `check_arch`.
+    Returns:
+        `pytest.mark.parametrize` over the argument `check`.
+
+    Raises:
+        UnknownNameError: there is no such modifier or arch.
+        OptionError: this is no modifier, or no arch, or several.
+
+    Example:
+        >>> @zoo.testing.parametrize(modifiers=["bn"], archs="simple")
+        ... def test_conforms(check):
+        ...     check()
     """
     import pytest
 
@@ -155,125 +133,6 @@ def parametrize(
         distribution, modifiers=modifiers, archs=archs, registry=registry, expected_failures=expected_failures
     )
     return pytest.mark.parametrize("check", [pytest.param(case, id=case.id) for case in found])
-
-
-def cases(
-    distribution: str | None = None,
-    *,
-    modifiers: Iterable[str | Modifier] = (),
-    archs: Archs | None = None,
-    registry: Registry | None = None,
-    expected_failures: Mapping[str, str] | None = None,
-) -> list[Case]:
-    """The checks that `parametrize` would run, as values: `case()` raises, `case.result()` tells."""
-    if not __debug__:
-        raise ZooError("the checks are assertions, which python -O switches off")
-    modifiers = list(modifiers)
-    archs = [archs] if isinstance(archs, (str, Arch)) else archs
-    _check_things("modifier", str | Modifier, modifiers)
-    _check_things("arch", str | Arch, archs or ())
-    registry = _extended(registry or default_registry(), [*modifiers, *(archs or ())])
-    wanted = [_named(modifier, registry) for modifier in modifiers]
-    on = None if archs is None else [_named(arch, registry) for arch in archs]
-    own: list[str] = []
-    found: list[Case] = []
-    if distribution is not None:
-        installed = Installed(normalise(distribution), registry)
-        found += _cases(PLUGINS, installed, installed.distribution)
-        if installed.ok:
-            wanted += [name for name, _ in installed.declared(Modifier)]
-            own += _archs_of(installed, on or ())
-    elif not wanted:
-        own += on or ()
-    samples = archs if isinstance(archs, Mapping) else {}
-    for arch in own:
-        found += _arch_cases(arch, _ground(arch, registry, samples))
-    if wanted:
-        on = _default_archs(registry, own) if on is None else on
-        grounds = [_ground(arch, registry, samples) for arch in on]
-        for text in wanted:
-            found += _modifier_cases(text, grounds)
-    return expect(found, expected_failures)
-
-
-def _check_things(word: str, kind: Any, things: Iterable[Any]) -> None:
-    for thing in things:
-        if not isinstance(thing, kind):
-            raise OptionError(f"the checks take the name of {_A[word]}, or what @zoo.{word} makes, not {thing!r}")
-
-
-_A = {"modifier": "a modifier", "arch": "an arch"}
-
-
-def _ground(arch: str, registry: Registry, samples: Mapping[str, Any]) -> Ground:
-    """A name or an option that isn't there is told before anything runs."""
-    plan_of(parse(arch), registry)
-    return Ground(arch, registry, samples.get(arch))
-
-
-def _extended(registry: Registry, things: Iterable[str | Arch | Modifier]) -> Registry:
-    """A registry in which all of these have a name, and the kit's own nets too."""
-    strange = [thing for thing in things if not isinstance(thing, str) and _name_of(thing, registry) is None]
-    return registry.also(*NETS, *(thing for thing in strange if thing not in NETS), owner=OWNER)
-
-
-def _named(thing: str | Arch | Modifier, registry: Registry) -> str:
-    return thing if isinstance(thing, str) else _name_of(thing, registry) or thing.name
-
-
-def _name_of(thing: Arch | Modifier, registry: Registry) -> str | None:
-    return next((name for name, owned in list_declared(type(thing), registry) if owned.value is thing), None)
-
-
-def _archs_of(installed: Installed, archs: Iterable[str]) -> list[str]:
-    """A distribution's own archs with the options of their examples, and what of its families was named."""
-    own: list[str] = []
-    for name, owned in installed.declared(Arch):
-        own += owned.value.examples or (name,)
-    owners = {
-        arch: find_base(parse(arch).arch, installed.registry).plugin.distribution for arch in archs if arch not in own
-    }
-    return own + [arch for arch, owner in owners.items() if owner == installed.distribution]
-
-
-def _default_archs(registry: Registry, own: Sequence[str]) -> list[str]:
-    """Small nets: the zoo's, where they are installed, the kit's own, and these."""
-    installed = {name for name, _ in list_declared(Arch, registry)}
-    small = {parse(arch).arch.name: arch for arch in SMALL if parse(arch).arch.name in installed}
-    nets = [name for net in NETS if (name := _name_of(net, registry))]
-    return [*small.values(), *nets, *(arch for arch in own if parse(arch).arch.name not in small)]
-
-
-def _arch_cases(arch: str, ground: Ground) -> list[Case]:
-    found = find_base(parse(arch).arch, ground.registry)
-    declared = Declared(found.name, ground.plan.arch, ground.registry)
-    return [*_cases(DECLARATIONS, declared, arch), *_cases(ARCHS, ground, arch)]
-
-
-def _modifier_cases(text: str, grounds: Sequence[Ground]) -> list[Case]:
-    if not grounds:
-        raise ValueError("a modifier is checked on an arch, and archs=[] names none")
-    calls = read_mods(text)
-    if len(calls) != 1:
-        raise OptionError(f"the checks are of one modifier, and '{text}' has {len(calls)}")
-    registry = grounds[0].registry
-    found = find_modifier(calls[0].name, registry)
-    owner, slash, _ = text.partition("/")
-    prefix = f"{owner}/" if slash and not calls[0].args else ""
-    own = Declared(found.name, found.value, registry)
-    examples = tuple(prefix + example for example in found.value.examples if not fault(own, example))
-    mods = (text,) if calls[0].args else examples
-    trials = {mod: tuple(Trial(mod, ground) for ground in grounds) for mod in mods}
-    declared = replace(own, trials=tuple(trial for each in trials.values() for trial in each))
-    made = _cases(DECLARATIONS, declared, found.name)
-    for each in trials.values():
-        for trial in each:
-            made += _cases(TRIALS, trial, trial.mod, trial.ground.arch)
-    return made
-
-
-def _cases(checks: Checks, subject: Any, name: str, arch: str = "") -> list[Case]:
-    return [Case(check, name, arch, guarded(subject, check, function)) for check, function in checks.items()]
 
 
 def _report(found: Iterable[Case], raises: bool) -> Report:

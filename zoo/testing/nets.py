@@ -39,7 +39,7 @@ class NormAct(nn.BatchNorm2d):
         return self.act(self.drop(super().forward(x)))  # type: ignore[no-any-return]
 
 
-def unchanged(module: nn.Module, args: Any, output: Any) -> None:
+def users_hook(module: nn.Module, args: Any, output: Any) -> None:
     """A user's hook."""
 
 
@@ -58,7 +58,7 @@ class Fused(nn.Module):
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(8, 4)
         self.register_buffer("scale", torch.linspace(0.5, 1.5, 8), persistent=False)
-        self.bn2.register_forward_hook(unchanged)
+        self.bn2.register_forward_hook(users_hook)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.stem(x))

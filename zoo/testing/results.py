@@ -121,7 +121,7 @@ class Report:
 
     def __str__(self) -> str:
         """A row for each check, a column for each arch; then the reasons of what didn't pass, and the totals."""
-        tables = [_table(subject, rows) for subject, rows in _grouped(self.results).items()]
+        tables = [_table(subject, rows) for subject, rows in _group_by_subject(self.results).items()]
         reasons: dict[tuple[str, str, str], list[str]] = {}
         for result in self.results:
             if result.status != "passed":
@@ -133,7 +133,7 @@ class Report:
         return "\n\n".join(filter(None, [*tables, "\n".join(rows), self.summary]))
 
 
-def _grouped(results: Iterable[Result]) -> dict[str, list[Result]]:
+def _group_by_subject(results: Iterable[Result]) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = {}
     for result in results:
         found.setdefault(result.subject, []).append(result)

@@ -19,7 +19,7 @@ from ..registry.registry import Registry
 from ..spec.spec import parse
 from ..surgery.changes import What
 from ..surgery.provenance import changes_of
-from .global_state import classes_of, preserved
+from .global_state import classes_of, preserve
 from .results import Skip
 from .tools import arguments_of, brief, run, where_base_does
 
@@ -145,12 +145,12 @@ class Trial:
     def memo(self) -> dict[bool, list[torch.Tensor]]:
         return {}
 
-    def applied(self, model: nn.Module) -> nn.Module:
+    def apply(self, model: nn.Module) -> nn.Module:
         """The modifier on a live model."""
         self.variant  # noqa: B018
         return modify(model, self.mod, registry=self.registry)
 
-    def recorded(self, name: str, model: nn.Module | None = None) -> bool:
+    def is_recorded(self, name: str, model: nn.Module | None = None) -> bool:
         """Whether the record tells of a parameter, a buffer or a module at or above it."""
         told = [change for change in changes_of(model or self.variant) if change.kind is not What.ALREADY]
         paths = {path for change in told for path in (change.path, *change.aliases)}
@@ -174,13 +174,13 @@ class Subject(Protocol):
     def classes(self) -> list[type]: ...
 
 
-def guarded(subject: Subject, name: str, check: Callable[[Any], str | None]) -> Callable[[], str | None]:
+def guard(subject: Subject, name: str, check: Callable[[Any], str | None]) -> Callable[[], str | None]:
     """One check as a Case runs it: nothing that it does leaks, and what the engine refused is told once."""
 
     def attempt() -> str | None:
-        with preserved():
+        with preserve():
             classes = subject.classes  # builds the bare arch, if nothing has yet
-        with preserved(classes):
+        with preserve(classes):
             if isinstance(subject, Trial) and subject.refused == name:
                 raise AssertionError(brief(subject.outcome))  # type: ignore[arg-type]
             return check(subject)

@@ -46,7 +46,7 @@ def arguments_of(model: nn.Module, sample: Any) -> tuple[Any, ...]:
     return tree_map(noisy, found)  # type: ignore[no-any-return]
 
 
-def moved(arguments: Any, device: str | None = None, dtype: torch.dtype | None = None) -> Any:
+def move(arguments: Any, device: str | None = None, dtype: torch.dtype | None = None) -> Any:
     """Arguments on another device; the floating-point ones in another dtype."""
 
     def move(value: Any) -> Any:
@@ -98,7 +98,7 @@ def finite(tensors: Iterable[Tensor]) -> bool:
     return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
 
 
-def held(model: nn.Module, path: str) -> Any:
+def get_at(model: nn.Module, path: str) -> Any:
     """What stands under a dotted name."""
     parent, name = split(path)
     return getattr(model.get_submodule(parent), name, None) if has(model, parent) else None
@@ -112,7 +112,7 @@ def has(model: nn.Module, path: str) -> bool:
     return True
 
 
-def shared_pairs(model: nn.Module) -> list[tuple[str, str]]:
+def find_shared(model: nn.Module) -> list[tuple[str, str]]:
     """Two names each of what stands in several places, modules and tensors."""
     names: dict[int, list[str]] = defaultdict(list)
     found: list[tuple[str, Any]] = [*places(model), *named_tensors(model).items()]
@@ -134,7 +134,7 @@ def tie(model: nn.Module) -> list[tuple[str, str]]:
     pairs += [(names[-2], names[-1]) for names in shapes.values() if len(names) > 1]
     for one, other in pairs:
         parent, name = split(other)
-        setattr(model.get_submodule(parent), name, held(model, one))
+        setattr(model.get_submodule(parent), name, get_at(model, one))
     return pairs
 
 
@@ -164,6 +164,6 @@ def leaves(outputs: Iterable[Tensor]) -> list[Tensor]:
     return found
 
 
-def differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:
+def list_differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:
     """The keys of both under which different things stand."""
     return [key for key in one if key in two and one[key] != two[key]]

@@ -30,7 +30,7 @@ def round_trip(trial: Trial) -> None:
     assert spec_of(variant) == canonical, f"the variant of '{canonical}' says that it is '{spec_of(variant)}'"
     for how, other in (
         ("created from its canonical spec", create(str(canonical), registry=trial.registry)),
-        ("made by zoo.modify", trial.applied(trial.ground.fresh())),
+        ("made by zoo.modify", trial.apply(trial.ground.fresh())),
     ):
         found = diff(variant, other, registry=trial.registry)
         assert not found, f"the variant and one {how} differ: {found[0]}"
@@ -58,10 +58,10 @@ def _acts(trial: Trial) -> bool:
         one, two = gradients(trial.variant, trial.arguments), gradients(ground.model, ground.arguments)
     except Exception:
         return False
-    return one.keys() != two.keys() or any(not same(_known(one[name]), _known(two[name])) for name in one)
+    return one.keys() != two.keys() or any(not same(_list_present(one[name]), _list_present(two[name])) for name in one)
 
 
-def _known(gradient: torch.Tensor | None) -> list[torch.Tensor]:
+def _list_present(gradient: torch.Tensor | None) -> list[torch.Tensor]:
     return [] if gradient is None else [gradient]
 
 
@@ -72,7 +72,7 @@ def again(trial: Trial) -> str:
     model = trial.fresh()
     first, before, names = len(changes_of(model)), digests(model), list(named_tensors(model))
     try:
-        model = trial.applied(model)
+        model = trial.apply(model)
     except DECLINES as error:
         assert digests(model) == before, "it declined a second application, and changed the weights"
         return f"declined: {brief(error)}"
@@ -98,9 +98,9 @@ def isolation(trial: Trial) -> None:
     trial.variant  # noqa: B018
     other, target = ground.fresh(), ground.fresh()
     classes, before = Classes(classes_of(target)), digests(other)
-    trial.applied(target)
+    trial.apply(target)
     _output(target, trial.arguments)
-    if changed := classes.changed():
+    if changed := classes.list_changed():
         raise AssertionError(f"it changed {list_names(changed)} for every model")
     assert digests(other) == before, "weights of another model changed"
     assert not diff(ground.model, other), f"another model changed: {diff(ground.model, other)[0]}"
@@ -126,7 +126,7 @@ def global_state(trial: Trial) -> None:
     states = []
     for seed, model in ((3, target), (4, other)):
         torch.manual_seed(seed)
-        trial.applied(model)
+        trial.apply(model)
         states.append(torch.get_rng_state())
     for training in (False, True):
         try:
@@ -135,6 +135,6 @@ def global_state(trial: Trial) -> None:
             break
         except Exception:
             continue
-    changed = before.changed()
+    changed = before.list_changed()
     assert not changed, f"it changed {', '.join(changed)}"
     assert not torch.equal(*states), "it seeds torch's random generator, so that every run draws the same numbers"

@@ -17,8 +17,8 @@ from ...surgery.walk import named_tensors
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
 from ..subjects import Ground
-from ..tools import brief, digests, finite, gradients, has, moved, run, same
-from .execution import compiled, exported
+from ..tools import brief, digests, finite, gradients, has, move, run, same
+from .execution import run_compiled, run_exported
 
 
 def builds(ground: Ground) -> str:
@@ -85,7 +85,7 @@ def meta(ground: Ground) -> None:
 
 def bfloat16(ground: Ground) -> None:
     """It runs in bfloat16."""
-    arguments = moved(ground.arguments, dtype=torch.bfloat16)
+    arguments = move(ground.arguments, dtype=torch.bfloat16)
     outputs = ground.once("run in bfloat16", lambda: run(ground.fresh().bfloat16(), arguments))
     assert finite(outputs), "in bfloat16 the output isn't finite"
 
@@ -131,13 +131,13 @@ def gradient(ground: Ground) -> str:
 
 def compiles(ground: Ground) -> None:
     """torch.compile(fullgraph=True) gives the same; told, and no failure, where it can't."""
-    found = ground.once("be compiled to one graph", lambda: compiled(ground.model, ground.arguments))
+    found = ground.once("be compiled to one graph", lambda: run_compiled(ground.model, ground.arguments))
     assert same(found, ground.runs(), loosely=True), "what it gives differs after torch.compile"
 
 
 def exports(ground: Ground) -> None:
     """torch.export gives the same; told, and no failure, where it can't."""
-    found = ground.once("be exported", lambda: exported(ground.model, ground.arguments))
+    found = ground.once("be exported", lambda: run_exported(ground.model, ground.arguments))
     assert same(found, ground.runs(), loosely=True), "what it gives differs after torch.export"
 
 
@@ -149,7 +149,7 @@ def global_state(ground: Ground) -> None:
         model = create(ground.arch, registry=ground.registry)
         states.append(torch.get_rng_state())
     ground.runs()
-    changed = [*before.changed(), *classes.changed()]
+    changed = [*before.list_changed(), *classes.list_changed()]
     assert not changed, f"it changed {', '.join(changed)}"
     drew = any(parameter.numel() for parameter in model.parameters())
     assert not (drew and torch.equal(*states)), "it seeds torch's random generator"

@@ -85,13 +85,13 @@ def fault(declared: Declared, example: str) -> str:
         calls = read_mods(example) if declared.skip else (parse(example).arch,)
         if [call.name.rpartition("/")[2] for call in calls] != [own]:
             return f"the example '{example}' isn't one call of {own}"
-        _bound(declared, calls[0])
+        _bind(declared, calls[0])
     except ZooError as error:
         return f"the example '{example}' is wrong: {brief(error)}"
     return ""
 
 
-def _bound(declared: Declared, call: Call) -> Call:
+def _bind(declared: Declared, call: Call) -> Call:
     """The call with every option by name."""
     return bind(call, declared.function, declared.skip, declared.registry).call
 
@@ -126,7 +126,7 @@ def _calls(declared: Declared) -> Iterator[Call]:
         return
     for example in dict.fromkeys(trial.mod for trial in declared.trials):
         if any(not trial.declined for trial in declared.trials if trial.mod == example):
-            yield _bound(declared, read_mods(example)[0])
+            yield _bind(declared, read_mods(example)[0])
 
 
 def _with(call: Call, key: str, value: Any) -> Call:
@@ -139,7 +139,7 @@ def _doubtful(option: Option) -> Sequence[Any]:
     return (True, None, -1, 0, -1.0, 0.0, 1e30, NO_SUCH) if not takes_where(option) else (True, 1, NO_SUCH)
 
 
-def _tried(declared: Declared, call: Call) -> None:
+def _try_out(declared: Declared, call: Call) -> None:
     """Bind it and apply it to a blueprint; raises what a user would get."""
     if isinstance(declared.value, Arch):
         plan_of(Spec(call), declared.registry)
@@ -155,7 +155,7 @@ def _tried(declared: Declared, call: Call) -> None:
 
 def _expect_named(declared: Declared, call: Call, key: str) -> None:
     try:
-        _tried(declared, call)
+        _try_out(declared, call)
     except OptionError as error:
         _must_name(error, call, key)
     else:
@@ -170,7 +170,7 @@ def _must_name(error: OptionError, call: Call, key: str) -> None:
 def _refuses_or_takes(declared: Declared, call: Call, key: str) -> None:
     """Any error of the zoo but a PluginError is a clear word; that one hides what the modifier let through."""
     try:
-        _tried(declared, call)
+        _try_out(declared, call)
     except PluginError as error:
         value = format_value(dict(call.args)[key])
         raise AssertionError(

@@ -14,31 +14,31 @@ from ...messages.text import list_names
 from ...surgery.walk import named_tensors
 from ..results import Skip
 from ..subjects import Trial
-from ..tools import brief, digests, finite, gradients, moved, run, same
+from ..tools import brief, digests, finite, gradients, move, run, same
 
 
 def device(trial: Trial) -> str | None:
     """On meta and in bfloat16 all of a variant follows, what is new too, and it runs where the base does."""
     variant, ground = trial.variant, trial.ground
-    half = trial.applied(ground.fresh().bfloat16())
+    half = trial.apply(ground.fresh().bfloat16())
     wrong = [n for n, t in named_tensors(half).items() if t.is_floating_point() and t.dtype != torch.bfloat16]
     known = {n for n, t in named_tensors(ground.fresh().bfloat16()).items() if t.dtype != torch.bfloat16}
     wrong = [name for name in wrong if name not in known]
     assert not wrong, f"in a model of bfloat16 {list_names(wrong)} is of another dtype"
-    base, own = (moved(arguments, dtype=torch.bfloat16) for arguments in (ground.arguments, trial.arguments))
+    base, own = (move(arguments, dtype=torch.bfloat16) for arguments in (ground.arguments, trial.arguments))
     dtypes = ground.once("run in bfloat16", lambda: _dtypes(ground.fresh().bfloat16(), base))
     got = _dtypes(half, own)
     assert set(got) <= set(dtypes), f"in bfloat16 it gives {list_names(map(str, got))}"
     ground.once("be built on meta", lambda: create(ground.arch, device="meta", registry=trial.registry))
     for made in (
         create(trial.spec, device="meta", registry=trial.registry),
-        trial.applied(create(ground.arch, device="meta", registry=trial.registry)),
+        trial.apply(create(ground.arch, device="meta", registry=trial.registry)),
     ):
         real = [name for name, tensor in named_tensors(made).items() if not tensor.is_meta]
         assert not real, f"on meta {list_names(real)} isn't"
         shapes = [{n: (t.shape, t.dtype) for n, t in named_tensors(m).items()} for m in (made, variant)]
         assert shapes[0] == shapes[1], "on meta it has other parameters and buffers than on the CPU"
-    base, own = (moved(arguments, "meta") for arguments in (ground.arguments, trial.arguments))
+    base, own = (move(arguments, "meta") for arguments in (ground.arguments, trial.arguments))
     ground.once("run on meta", lambda: run(create(ground.arch, device="meta", registry=trial.registry).eval(), base))
     outputs = [out.shape for out in run(made.eval(), own, seed=None)]
     assert outputs == [out.shape for out in trial.runs()], "on meta it gives other shapes"
@@ -73,7 +73,7 @@ def seed(trial: Trial) -> None:
     trial.variant  # noqa: B018
     makers: tuple[tuple[str, Callable[[], nn.Module]], ...] = (
         ("zoo.create", lambda: create(trial.spec, registry=trial.registry)),
-        ("zoo.modify", lambda: trial.applied(trial.ground.fresh())),
+        ("zoo.modify", lambda: trial.apply(trial.ground.fresh())),
     )
     for how, make in makers:
         made = []
@@ -102,7 +102,7 @@ def _was_finite(gradient: Tensor | None) -> bool:
     return gradient is None or finite([gradient])
 
 
-def compiled(model: nn.Module, arguments: tuple[Any, ...]) -> list[Tensor]:
+def run_compiled(model: nn.Module, arguments: tuple[Any, ...]) -> list[Tensor]:
     """What a copy gives as one graph of torch.compile; the eager backend, since a cold inductor takes a minute."""
     torch._dynamo.reset()
     try:
@@ -113,17 +113,17 @@ def compiled(model: nn.Module, arguments: tuple[Any, ...]) -> list[Tensor]:
 
 def compiles(trial: Trial) -> None:
     """torch.compile(fullgraph=True) makes one graph of it that gives the same, where the base does."""
-    _as_eager(trial, "be compiled to one graph", compiled)
+    _as_eager(trial, "be compiled to one graph", run_compiled)
 
 
-def exported(model: nn.Module, arguments: tuple[Any, ...]) -> list[Tensor]:
+def run_exported(model: nn.Module, arguments: tuple[Any, ...]) -> list[Tensor]:
     """What a copy gives as a program of torch.export."""
     return run(torch.export.export(copy.deepcopy(model), arguments, strict=False).module(), arguments)
 
 
 def exports(trial: Trial) -> None:
     """torch.export makes a program of it that gives the same, where the base does."""
-    _as_eager(trial, "be exported", exported)
+    _as_eager(trial, "be exported", run_exported)
 
 
 def _as_eager(trial: Trial, what: str, attempt: Callable[[nn.Module, tuple[Any, ...]], list[Tensor]]) -> None:

@@ -16,7 +16,7 @@ from ...surgery.provenance import changes_of
 from ...surgery.walk import named_tensors, parent_path
 from ..results import Skip
 from ..subjects import DECLINES, Trial, names_of
-from ..tools import brief, differing, digest, digests, has, held, leaves, run, same, shared_pairs, tensors_in, tie
+from ..tools import brief, digest, digests, find_shared, get_at, has, leaves, list_differing, run, same, tensors_in, tie
 
 
 def weights(trial: Trial) -> None:
@@ -24,19 +24,19 @@ def weights(trial: Trial) -> None:
     has its bare base's weights, and a live model keeps its own.
     """
     variant = trial.variant
-    both = {name: value for name, value in digests(variant).items() if not trial.recorded(name)}
+    both = {name: value for name, value in digests(variant).items() if not trial.is_recorded(name)}
     torch.manual_seed(0)
     base = digests(create(trial.ground.arch, registry=trial.registry))
-    if changed := differing(both, base):
+    if changed := list_differing(both, base):
         raise AssertionError(f"under one seed {list_names(changed)} of variant and base differ, which no change tells")
     model = trial.ground.fresh()
     before = {id(tensor): (name, tensor, digest(tensor)) for name, tensor in named_tensors(model).items()}
-    model = trial.applied(model)
+    model = trial.apply(model)
     kept = {id(tensor) for tensor in named_tensors(model).values()}
     changed = [
         name
         for key, (name, tensor, value) in before.items()
-        if key in kept and digest(tensor) != value and not trial.recorded(name, model)
+        if key in kept and digest(tensor) != value and not trial.is_recorded(name, model)
     ]
     assert not changed, f"it wrote into {list_names(changed)}, and no change tells of it"
 
@@ -46,33 +46,33 @@ def names(trial: Trial) -> None:
     base, variant = names_of(trial.ground.model), names_of(trial.variant)
     kept = [name for name in base if name in variant]
     assert [n for n in variant if n in base] == kept, (
-        f"the order of the names changed: {list_names(_moved(kept, variant))}"
+        f"the order of the names changed: {list_names(_list_moved(kept, variant))}"
     )
     gone = [name for name in base if name not in variant]
-    silent = [n for n in gone if not trial.recorded(n)]
+    silent = [n for n in gone if not trial.is_recorded(n)]
     assert not silent, f"{list_names(silent)} went, and no change tells of it"
-    new = [name for name in variant if name not in base and not trial.recorded(name) and not _inserted(name)]
+    new = [name for name in variant if name not in base and not trial.is_recorded(name) and not _is_inserted(name)]
     assert not new, f"{list_names(new)} came, and no change tells of it"
 
 
-def _moved(kept: list[str], variant: list[str]) -> list[str]:
+def _list_moved(kept: list[str], variant: list[str]) -> list[str]:
     now = [name for name in variant if name in kept]
     return [new for old, new in zip(kept, now, strict=True) if old != new]
 
 
-def _inserted(name: str) -> bool:
+def _is_inserted(name: str) -> bool:
     return any(part.startswith("zoo_") for part in name.split("."))
 
 
 def sharing(trial: Trial) -> str:
     """A module or parameter that stood in two places still does, or was replaced in both."""
     trial.variant  # noqa: B018
-    natural = shared_pairs(trial.ground.model)
+    natural = find_shared(trial.ground.model)
     _still_shared(trial.variant, natural)
     model = trial.ground.fresh()
-    pairs = [(one, other) for one, other in (*tie(model), *natural) if held(model, one) is held(model, other)]
+    pairs = [(one, other) for one, other in (*tie(model), *natural) if get_at(model, one) is get_at(model, other)]
     try:
-        made = trial.applied(model)
+        made = trial.apply(model)
     except DECLINES as error:
         raise Skip(f"not applicable where places are shared: {brief(error)}") from error
     _still_shared(made, pairs)
@@ -82,7 +82,7 @@ def sharing(trial: Trial) -> str:
 def _still_shared(model: nn.Module, pairs: list[tuple[str, str]]) -> None:
     for one, other in pairs:
         if all(has(model, parent_path(name)) for name in (one, other)):
-            assert held(model, one) is held(model, other), f"'{one}' and '{other}' were one thing, and are two"
+            assert get_at(model, one) is get_at(model, other), f"'{one}' and '{other}' were one thing, and are two"
 
 
 def strict_load(trial: Trial) -> str | None:
@@ -95,7 +95,7 @@ def strict_load(trial: Trial) -> str | None:
         for number, tensor in enumerate(base.parameters()):
             tensor.fill_(number + 1)
     shapes = [{name: t.shape for name, t in model.state_dict().items()} for model in (base, variant)]
-    resized = [n for n, shape in shapes[0].items() if shapes[1].get(n, shape) != shape and trial.recorded(n)]
+    resized = [n for n, shape in shapes[0].items() if shapes[1].get(n, shape) != shape and trial.is_recorded(n)]
     strict = trial.same_names and not resized
     for source, target in ((base, variant), (variant, trial.ground.fresh())):
         saved = source.state_dict()
@@ -107,7 +107,7 @@ def strict_load(trial: Trial) -> str | None:
             raise Skip("layers of other sizes stand under names of the base") from error
         arrived = {n: digest(t) for n, t in target.state_dict().items() if isinstance(t, Tensor) and n in saved}
         sent = {n: digest(saved[n]) for n in arrived}
-        assert arrived == sent, f"{list_names(differing(arrived, sent))} came out otherwise than saved"
+        assert arrived == sent, f"{list_names(list_differing(arrived, sent))} came out otherwise than saved"
     return None if strict else "parameters were added or removed; what both have is filled"
 
 
@@ -119,12 +119,12 @@ def state(trial: Trial) -> None:
         module.training = number % 3 == 0
     for number, parameter in enumerate(model.parameters()):
         parameter.requires_grad_(number % 2 == 0)
-    handles = [module.register_forward_hook(_seen) for module in model.modules()]
+    handles = [module.register_forward_hook(_users_hook) for module in model.modules()]
     before = dict(model.named_modules())
     modes = {path: module.training for path, module in before.items()}
     classes = {path: type(module) for path, module in before.items()}
     grads = {id(p): p.requires_grad for p in model.parameters()}
-    model = trial.applied(model)
+    model = trial.apply(model)
     for path, module in model.named_modules():
         place = path
         while place not in modes:  # what is new is in the mode of what it came to
@@ -133,17 +133,17 @@ def state(trial: Trial) -> None:
             continue  # what became something else may hold its own mode
         assert module.training == modes[place], f"'{path}' is in another mode than '{place}' was"
         if module is before.get(path):
-            assert _seen in module._forward_hooks.values(), f"a user's hook on '{path}' is gone"
+            assert _users_hook in module._forward_hooks.values(), f"a user's hook on '{path}' is gone"
     for name, parameter in model.named_parameters():
         wanted = grads.get(id(parameter), parameter.requires_grad)
-        assert parameter.requires_grad == wanted or trial.recorded(name, model), f"requires_grad of '{name}' changed"
+        assert parameter.requires_grad == wanted or trial.is_recorded(name, model), f"requires_grad of '{name}' changed"
     for handle in handles:
         handle.remove()
-    left = [path for path, module in model.named_modules() if _seen in module._forward_hooks.values()]
+    left = [path for path, module in model.named_modules() if _users_hook in module._forward_hooks.values()]
     assert not left, f"removing a user's hooks leaves them on {list_names(left)}"
 
 
-def _seen(module: Any, args: Any, output: Any) -> None:
+def _users_hook(module: Any, args: Any, output: Any) -> None:
     """A user's hook."""
 
 
@@ -151,7 +151,7 @@ def _stays_an_instance(trial: Trial) -> None:
     base, variant = trial.ground.model, trial.variant
     assert isinstance(variant, type(base)), f"the variant is a {type(variant).__name__}, not a {type(base).__name__}"
     gone = [name for name in dir(base) if not name.startswith("_") and not hasattr(variant, name)]
-    silent = [name for name in gone if not trial.recorded(name) and f" {name} " not in _told(trial)]
+    silent = [name for name in gone if not trial.is_recorded(name) and f" {name} " not in _words_of_record(trial)]
     assert not silent, f"the attribute {list_names(silent)} is gone"
     old, new = (list(inspect.signature(model.forward).parameters.values()) for model in (base, variant))
     added = [p for p in new if p.name not in {q.name for q in old}]
@@ -160,7 +160,7 @@ def _stays_an_instance(trial: Trial) -> None:
     assert all(p.kind is p.KEYWORD_ONLY or p.default is not p.empty for p in added), "forward needs new arguments"
 
 
-def _told(trial: Trial) -> str:
+def _words_of_record(trial: Trial) -> str:
     return "".join(f" {change.what} " for change in changes_of(trial.variant))
 
 

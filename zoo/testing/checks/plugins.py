@@ -62,7 +62,7 @@ class Installed:
         if not self.ok:
             raise Skip("see 'loads'")
 
-    def declared(self, kind: type) -> list[tuple[str, Owned[Any]]]:
+    def declarations_of(self, kind: type) -> list[tuple[str, Owned[Any]]]:
         """What they declare of a kind, each under the name that reaches it."""
         self.must_load()
         found: list[tuple[str, Owned[Any]]] = list_declared(kind, self.registry)
@@ -76,10 +76,10 @@ class Installed:
     def imported(self) -> list[tuple[Plugin, dict[str, Any]]]:
         """What importing each module does in a process of its own."""
         self.must_load()
-        return [(plugin, _imported(plugin.module.partition(":")[0])) for plugin in self.plugins]
+        return [(plugin, _import_elsewhere(plugin.module.partition(":")[0])) for plugin in self.plugins]
 
 
-def _imported(module: str) -> dict[str, Any]:
+def _import_elsewhere(module: str) -> dict[str, Any]:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     done = subprocess.run([sys.executable, "-c", _IMPORT, module], capture_output=True, text=True, env=env, timeout=120)
     if done.returncode or not done.stdout:
@@ -115,7 +115,7 @@ def imports_quick(installed: Installed) -> str:
             raise Skip("see 'imports_light'")
         took = found["seconds"]
         if took > MOST_SECONDS:  # once more, since the first import may have had to compile, or the machine was busy
-            took = _imported(plugin.module.partition(":")[0])["seconds"]
+            took = _import_elsewhere(plugin.module.partition(":")[0])["seconds"]
         assert took < MOST_SECONDS, f"importing {plugin.module} takes {took:.1f} s"
         total += took
     return f"{total * 1000:.0f} ms"
@@ -136,13 +136,13 @@ def own_names(installed: Installed) -> None:
     if installed.distribution == OWN:
         raise Skip("its names are the zoo's own")
     for kind in (Arch, Modifier, Spec):
-        taken = [name for name, _ in installed.declared(kind) if "/" in name]
+        taken = [name for name, _ in installed.declarations_of(kind) if "/" in name]
         assert not taken, f"{list_names(taken)}: the bare name is someone else's too, so that only owner/name works"
 
 
 def families(installed: Installed) -> str | None:
     """A family lists names and resolves each, and answers None to one that it doesn't know."""
-    found = [entry.value for _, entry in installed.declared(Family)]
+    found = [entry.value for _, entry in installed.declarations_of(Family)]
     if not found:
         raise Skip("it has no family")
     for family in found:
@@ -150,12 +150,12 @@ def families(installed: Installed) -> str | None:
         assert all(isinstance(name, str) for name in names), f"family '{family.name}' lists what is no name"
         for name in names[:: max(1, len(names) // 10)]:
             assert isinstance(family.resolve(name, None), Arch), f"family '{family.name}' lists '{name}', and has none"
-        strange = _resolved(family, "zoo-testing-no-such-arch")
+        strange = _resolve(family, "zoo-testing-no-such-arch")
         assert strange is None, f"family '{family.name}' answers {strange!r} to a name that it can't know"
     return ", ".join(family.name for family in found)
 
 
-def _resolved(family: Family, name: str) -> Any:
+def _resolve(family: Family, name: str) -> Any:
     try:
         return family.resolve(name, None)
     except ZooError:
@@ -164,7 +164,7 @@ def _resolved(family: Family, name: str) -> Any:
 
 def variants(installed: Installed) -> str | None:
     """Each named variant is made of archs, modifiers and options that there are."""
-    found = [name for name, _ in installed.declared(Spec)]
+    found = [name for name, _ in installed.declarations_of(Spec)]
     if not found:
         raise Skip("it has no named variants")
     for name in found:
