@@ -53,9 +53,11 @@ if TYPE_CHECKING:
     from .primitives.choice import choose as choose
     from .primitives.classifier import classifiers_of as classifiers_of
     from .primitives.classifier import make_classifier as make_classifier
+    from .primitives.heads import Head as Head
     from .primitives.heads import Heads as Heads
     from .primitives.heads import call_heads as call_heads
     from .primitives.heads import heads_of as heads_of
+    from .primitives.heads import place_heads as place_heads
     from .primitives.initialise import bind_scheme as bind_scheme
     from .primitives.initialise import initialise as initialise
     from .primitives.resize import features_of as features_of
@@ -124,7 +126,7 @@ _HOMES = {
     "primitives.classifier": "classifiers_of make_classifier",
     "primitives.activations": "activation_maker find_activations",
     "primitives.choice": "Choice Switch call_with choose",
-    "primitives.heads": "Heads call_heads heads_of",
+    "primitives.heads": "Head Heads call_heads heads_of place_heads",
     "surgery.guards": "check_names",
     "surgery.edits": "add become fill insert_after insert_before remove replace unbecome",
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "

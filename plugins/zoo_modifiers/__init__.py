@@ -31,7 +31,7 @@ def zoo_modifiers() -> list[zoo.Modifier]:
 
 @zoo.hookimpl
 def zoo_layers() -> Mapping[str, Callable[..., Any] | str]:
-    return {"Head": "zoo_modifiers._layers:Head"}
+    return {"Head": "zoo:Head"}
 
 
 @zoo.hookimpl

@@ -16,10 +16,7 @@ Size = Annotated[int, Ge(1)]
 
 
 class TaskChoice(zoo.Mixin):
-    """On the root: a dict of all heads' outputs, or with `task=` the output of that head alone.
-
-    Where `zoo_heads_default` names a head, that is what a call without `task=` gives; `task="*"` is all of them.
-    """
+    """On the root: all heads' outputs, or that of `zoo_heads_default`; with `task=` that of one, or of all."""
 
     options = ("task",)
     zoo_heads_default: str | None = None
@@ -49,16 +46,8 @@ def heads(
     hidden, dropout: the width of a hidden layer with ReLU, and the dropout in front of the last layer, of each head
         that isn't a `Head(size, hidden, dropout)` of its own.
     """
-    from ._layers import Head
-
     zoo.check_names("heads", "head", sizes, zoo.Heads)
-    wanted: dict[str, Any] = {
-        name: size.build() if isinstance(size, zoo.Layer) else Head(size, hidden, dropout)
-        for name, size in sizes.items()
-    }
-    for name, head in wanted.items():
-        if not isinstance(head, Head):
-            raise zoo.OptionError(f"heads: {name} is {sizes[name]}; expected a number of outputs, or a Head(size, ...)")
+    wanted = {name: zoo.Head.read(name, size, hidden, dropout) for name, size in sizes.items()}
     there: Any = model.zoo_heads_at if zoo.heads_of(model) else ()
     paths = there if there and at == "head" else zoo.classifiers_of(model, at, "heads")
     if there and paths != there:
@@ -66,18 +55,9 @@ def heads(
     if not sizes and not (there and default):
         raise zoo.OptionError("heads needs at least one name=size, as in heads(cls=10, reg=1)")
     for path in paths:
-        old: Any = model.get_submodule(path)
         make = partial(_make_layer, model, path)
         layers = {name: head.make(make) for name, head in wanted.items()}
-        counts = {name: head.size for name, head in wanted.items()}
-        if not isinstance(old, zoo.Heads):
-            model = zoo.replace(model, path, zoo.Heads(layers, counts))
-            continue
-        if twice := wanted.keys() & old.sizes.keys():
-            raise zoo.OptionError(f"heads: there is a head '{min(twice)}' already")
-        for name, layer in layers.items():
-            zoo.add(model, path, name, layer)
-        old.sizes = {**old.sizes, **counts}
+        model = zoo.place_heads(model, path, layers, {name: head.size for name, head in wanted.items()})
     known: Any = model.get_submodule(paths[0]).sizes
     if default not in (None, "*", *known):
         raise zoo.OptionError(f"heads: there is no head '{default}' to be the default; the heads: {', '.join(known)}")

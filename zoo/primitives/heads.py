@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,9 +10,73 @@ import torch
 from torch import Tensor, nn
 
 from ..messages.errors import NotApplicableError, OptionError, ShapeError
+from ..plan.layers import Layer
+from ..surgery.edits import add, replace
 from .choice import Choice, call_with
 
 ALL = "*"
+
+
+class Head(nn.Module):
+    """What one head is to be, as a layer of a spec: `heads(reg=Head(1, hidden=64, dropout=0.2))`.
+
+    size: the number of outputs. hidden: the width of a hidden layer with ReLU; None for a linear head. dropout: the
+    probability in front of the last layer. `heads` makes the layers, since the trunk's width is known there.
+    """
+
+    def __init__(self, size: int, hidden: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        for name, value in (("size", size), ("hidden", hidden)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise OptionError(f"Head: {name} is {value!r}; expected an integer of at least 1")
+        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+            raise OptionError(f"Head: dropout is {dropout!r}; expected a number from 0 to 1")
+        self.size, self.hidden, self.dropout = size, hidden, dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotApplicableError("a Head says what `heads` should make, as in heads(reg=Head(1, hidden=64))")
+
+    @classmethod
+    def read(cls, name: str, value: Any, hidden: int | None, dropout: float) -> Head:
+        """The head that an option says: by its number of outputs, with what else holds for all, or whole.
+
+        Raises:
+            OptionError: For another layer.
+        """
+        head = value.build() if isinstance(value, Layer) else cls(value, hidden, dropout)
+        if not isinstance(head, cls):
+            raise OptionError(f"heads: {name} is {value}; expected a number of outputs, or a Head(size, ...)")
+        return head
+
+    def make(self, make: Callable[[int], nn.Module]) -> nn.Module:
+        """The layers of the head.
+
+        Args:
+            make: What makes a layer like the classifier for a number of outputs, such as
+                `partial(zoo.make_classifier, model, path)`.
+
+        Returns:
+            One layer, or a Sequential of `hidden`, `act`, `drop` and `out`.
+
+        Example:
+            >>> Head(2, dropout=0.1).make(lambda n: nn.Linear(8, n))
+            Sequential(
+              (drop): Dropout(p=0.1, inplace=False)
+              (out): Linear(in_features=8, out_features=2, bias=True)
+            )
+        """
+        if self.hidden is None and not self.dropout:
+            return make(self.size)
+        layers = {"drop": nn.Dropout(self.dropout)} if self.dropout else {}
+        if self.hidden is None:
+            return nn.Sequential(OrderedDict(**layers, out=make(self.size)))
+        first: Any = make(self.hidden)
+        bias = first.bias is not None
+        if isinstance(first, nn.Linear):
+            out: nn.Module = nn.Linear(self.hidden, self.size, bias=bias)
+        else:
+            out = getattr(nn, f"Conv{len(first.kernel_size)}d")(self.hidden, self.size, 1, bias=bias)
+        return nn.Sequential(OrderedDict(hidden=first, act=nn.ReLU(), **layers, out=out))
 
 
 class Heads(Choice, nn.ModuleDict):
@@ -48,6 +113,32 @@ class Heads(Choice, nn.ModuleDict):
                 got = output.shape[self.dim]
                 raise ShapeError(f"the head '{name}' gives {got} outputs, not {size}; drop_heads takes one away")
         return torch.cat(outputs, self.dim)
+
+
+def place_heads(model: nn.Module, path: str, layers: Mapping[str, nn.Module], sizes: Mapping[str, int]) -> nn.Module:
+    """Put heads in the place of a classifier, or beside the heads that are there.
+
+    Args:
+        model: The model.
+        path: The path of its classifier, or of its heads.
+        layers: The heads by name.
+        sizes: The outputs of each.
+
+    Returns:
+        The model; another object where the classifier was the model itself.
+
+    Raises:
+        OptionError: For a name that is there already.
+    """
+    old: Any = model.get_submodule(path)
+    if not isinstance(old, Heads):
+        return replace(model, path, Heads(layers, sizes))
+    if twice := layers.keys() & old.sizes.keys():
+        raise OptionError(f"heads: there is a head '{min(twice)}' already")
+    for name, layer in layers.items():
+        add(model, path, name, layer)
+    old.sizes = {**old.sizes, **sizes}
+    return model
 
 
 def heads_of(model: Any) -> list[Heads]:

@@ -1,5 +1,5 @@
 """What `zoo_modifiers._heads` held."""
 
+from zoo import Head as Head
 from zoo import Heads as Heads
-from zoo_modifiers._layers import Head as Head
 from zoo_modifiers.heads import TaskChoice as TaskChoice
