@@ -43,6 +43,11 @@ def check(name: str, key: str, value: Value, option: Option, registry: Registry,
     return checked[0] if alone else checked
 
 
+# A spec may write (1, 2) where a function wants a list, and [1, 2] where it wants a tuple, but pydantic is to be
+# strict, or True would be a number. So sequences are turned by hand into what the annotation says, from outside in, and
+# pydantic judges the result. In a union the first branch wins that accepts the value as it would fit it, so that `int |
+# list[int]` and `list[int] | tuple[str, str]` both work. How it can fail: a type that hides a sequence from `get_args`,
+# such as a NewType, is given a list.
 def _fit(annotation: Any, value: Any) -> Any:
     """The value with each list or tuple in it as the annotation has it, since a spec may write either."""
     if not isinstance(value, (list, tuple)):

@@ -70,6 +70,9 @@ class Layer:
         layer._try_out(made)
         return layer
 
+    # What a layer refuses, torch says when it's built, deep in a modifier's work. So each is built once when the spec
+    # is read: on meta, with the generator put back, so that neither time nor a random number is spent. How it can fail:
+    # a plugin's layer that computes while it's built can't on meta, and is built in memory then.
     def _try_out(self, made: Callable[..., Any]) -> None:
         """Build it once on the meta device, where it costs nothing: what torch refuses is found out now."""
         import torch

@@ -42,6 +42,11 @@ class Owned(Generic[T]):
 Claims = Mapping[str, Owned[T]]
 
 
+# Names are anyone's: a plugin may call a modifier what the zoo, timm or another plugin calls its own, and nobody can be
+# asked. One rule for all of them: what ships with the zoo keeps the bare name, so that no installation changes what a
+# text means; two strangers who claim a bare name both lose it; `owner/name` always works. A name is printed as short as
+# that rule reads back (`qualify`). How it can fail: a text with a bare name of a stranger's stops working, with an
+# error that names both, when a second plugin with that name is installed; hence files keep owners.
 def choose_owner(kind: str, name: str, claims: Claims[T]) -> str | None:
     """The owner that a bare name means: the zoo's own before a stranger; UnknownNameError for two strangers."""
     own = [owner for owner, claim in claims.items() if claim.owner == "zoo"]

@@ -42,6 +42,12 @@ def expand(text: str) -> list[Spec]:
     return list(dict.fromkeys(parse(_drop_empty_parts(one)) for one in expand_braces(text)))
 
 
+# Bash has no grammar for braces, only habits: a brace opens a group if a comma or `..` stands on its level before it
+# closes; else it is text, and so is what closes it. So there's no parser here but a search: the first brace that has
+# such an end is the first group, its choices are expanded each by itself, what follows is expanded once, and the
+# product is taken. The text is split into tokens first, quotes whole, so that nothing inside them counts. How it can
+# fail: by time and memory, for `{a,b}` written thirty times is a billion specs. Hence the three limits, each checked
+# before the work.
 def expand_braces(text: str) -> list[str]:
     """The raw expansion, text to texts: nested lists and ranges (`{1..3}`, `{01..10..3}`, `{a..e}`)."""
     tokens = [piece for piece in _TOKEN.split(text) if piece]
