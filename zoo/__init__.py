@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from .surgery.edits import insert_before as insert_before
     from .surgery.edits import remove as remove
     from .surgery.edits import replace as replace
+    from .surgery.edits import replace_each as replace_each
     from .surgery.edits import unbecome as unbecome
     from .surgery.guards import check_names as check_names
     from .surgery.mixins import Mixin as Mixin
@@ -128,7 +129,7 @@ _HOMES = {
     "primitives.choice": "Choice Switch call_with choose",
     "primitives.heads": "Head Heads call_heads heads_of place_heads",
     "surgery.guards": "check_names",
-    "surgery.edits": "add become fill insert_after insert_before remove replace unbecome",
+    "surgery.edits": "add become fill insert_after insert_before remove replace replace_each unbecome",
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",
     "messages.text": "format_place suggest",

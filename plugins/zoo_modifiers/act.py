@@ -21,12 +21,13 @@ def act(model: nn.Module, /, name: Activation, at: zoo.Where = "*") -> nn.Module
     norm's formula, is refused, since it would be swapped by half.
     """
     make = zoo.activation_maker(name, "act")
+    layers: dict[str, nn.Module] = {}
     for path, old in zoo.find_activations(model, at, "act", "act_type").items():
         if hasattr(old, "act_fn"):  # timm's GammaAct, which scales what a function returns
             old.act_fn = _function(name)
         else:
-            model = zoo.replace(model, path, make(old))
-    return model
+            layers[path] = make(old)
+    return zoo.replace_each(model, layers)
 
 
 def _function(name: str) -> Any:

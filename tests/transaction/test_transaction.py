@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import SGD
 
 import zoo
+from zoo.transaction.snapshot import Snapshot
 from zoo.transaction.transaction import Transaction, trial
 
 
@@ -76,7 +77,7 @@ def spoil(model: Any, optimizer: Any, writes: Any, error: BaseException) -> None
 def test_what_raises_in_it_takes_everything_back(error: type[BaseException]) -> None:
     model, optimizer = trained()
     before = picture(model, optimizer)
-    with pytest.raises(error), Transaction(model, [optimizer]) as transaction:
+    with pytest.raises(error), Transaction(Snapshot(model), [optimizer]) as transaction:
         spoil(model, optimizer, transaction.writes, error())
     assert same(picture(model, optimizer), before)
     assert transaction.now is transaction.start
@@ -84,7 +85,7 @@ def test_what_raises_in_it_takes_everything_back(error: type[BaseException]) -> 
 
 def test_what_ends_well_stays() -> None:
     model, optimizer = trained()
-    with Transaction(model, [optimizer]):
+    with Transaction(Snapshot(model), [optimizer]):
         model.norm.eps = 1.0
     assert model.norm.eps == 1.0
 
@@ -104,7 +105,7 @@ def test_an_interrupt_on_the_way_back_is_raised_when_everything_is_back(monkeypa
     model, optimizer = trained()
     before = picture(model, optimizer)
     restores = []
-    plain = type(Transaction(model).start).restore
+    plain = Snapshot.restore
 
     def interrupted(self: Any) -> nn.Module:
         restores.append(self)
@@ -112,8 +113,8 @@ def test_an_interrupt_on_the_way_back_is_raised_when_everything_is_back(monkeypa
             raise KeyboardInterrupt("the second")
         return plain(self)
 
-    monkeypatch.setattr(type(Transaction(model).start), "restore", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="the second"), Transaction(model, [optimizer]) as transaction:
+    monkeypatch.setattr(Snapshot, "restore", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="the second"), Transaction(Snapshot(model), [optimizer]) as transaction:
         spoil(model, optimizer, transaction.writes, KeyboardInterrupt("the first"))
     assert same(picture(model, optimizer), before)
 

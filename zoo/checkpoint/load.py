@@ -20,7 +20,7 @@ from ..files.weights import carry_from, list_contents, names_in
 from ..messages.errors import CheckpointError, OptionError, ZooError
 from ..messages.text import printable, quote
 from ..registry.registry import Registry, default_registry
-from ..surgery.provenance import attach, info_of, sealed
+from ..surgery.provenance import attach, info_of, seal
 from ..surgery.wrappers import unwrapped
 from .capture import saved_tensors
 from .checks import check_fits, check_manifest
@@ -137,7 +137,7 @@ def _load_model(
     if info is not None and not overrides:
         attach(model, replace(info, changes=manifest.changes))
     tell(registry, model, plan.spec)
-    return sealed(model)
+    return seal(model)
 
 
 def _load_into(

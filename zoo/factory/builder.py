@@ -22,6 +22,7 @@ from ..surgery.provenance import Info, info_of
 from ..trace.blueprint import device_of, explain_arch_errors, introduce
 from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
+from ..transaction.snapshot import Snapshot
 from ..transaction.transaction import Transaction
 from .skip_init import SkipInit
 
@@ -57,7 +58,7 @@ def _apply(plan: Plan, model: nn.Module, trace: Trace | None) -> nn.Module:
     """The plan's modifiers, applied to its bare arch."""
     if not plan.steps:
         return model
-    with Transaction(model) as transaction:
+    with Transaction(Snapshot(model)) as transaction:
         return apply_steps(transaction, plan.steps, plan.spec, trace)
 
 

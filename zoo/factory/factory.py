@@ -23,11 +23,12 @@ from ..spec.parser import read_mods
 from ..spec.spec import Spec, parse
 from ..spec.values import Call
 from ..surgery.mixins import parts_of
-from ..surgery.provenance import Info, changes_of, info_of, outline_of, sealed
+from ..surgery.provenance import Info, changes_of, info_of, seal
 from ..surgery.wrappers import Outer, refuse_scripted, refuse_sharded, unwrapped
 from ..trace.meta import try_on_meta
 from ..transaction.apply import apply_steps
 from ..transaction.optimizers import as_list
+from ..transaction.snapshot import Snapshot
 from ..transaction.transaction import Transaction
 from .builder import build, known_plan, tell
 from .rehearsal import check_sizes, known_blueprint, rehearse
@@ -92,7 +93,7 @@ def twin_of(info: Info, registry: Registry) -> nn.Module:
 def _made(plan: Plan, registry: Registry, device: str | None, sources: Mapping[str, Any]) -> nn.Module:
     with registry.keep(Workshop).lock:
         trace = rehearse(plan, registry) if plan.steps else None
-        return sealed(build(plan, device, sources, trace))
+        return seal(build(plan, device, sources, trace))
 
 
 def _target(device: Any, dtype: Any) -> torch.device | None:
@@ -153,18 +154,21 @@ def modify(
     calls = _parts(mods, info.spec) if isinstance(mods, Spec) else read_mods(mods)
     steps = steps_of(calls, registry, "+".join(map(str, calls)))
     optimizers = _following(optimizer, group, copy)
-    target = copying.deepcopy(inner) if copy else inner
-    with registry.keep(Workshop).lock, Transaction(target, optimizers) as transaction:
+    with registry.keep(Workshop).lock:
+        start = Snapshot(inner)
+        refuse_sharded(inner, start.kinds)
+        if copy:
+            start = Snapshot(copying.deepcopy(inner))
+        outer = Outer(start.root if copy else model, start.root, start.kinds)
         blueprint = known_blueprint(info, registry)
-        outer = Outer(target if copy else model, target)
-        known = info_of(target) is not None and info.outline == outline_of(target)
-        spec = info.spec + [step.bound.call for step in steps]
-        result = apply_steps(transaction, steps, spec, blueprint.trace if blueprint else None)
-        outer.check(result)
-        check_sizes(transaction, blueprint, changes_of(result)[len(info.changes) :])
-        transaction.follow(group)
-        if known:  # else someone edited it by hand before, and what the zoo says of it is not the whole truth
-            sealed(result)
+        with Transaction(start, optimizers) as transaction:
+            spec = info.spec + [step.bound.call for step in steps]
+            result = apply_steps(transaction, steps, spec, blueprint.trace if blueprint else None)
+            outer.check(result)
+            check_sizes(transaction, blueprint, changes_of(result)[len(info.changes) :])
+            transaction.follow(group)
+            if info.outline and info.outline == start.outline:
+                seal(result, transaction.now.outline)  # else someone edited it by hand before, and more is unknown
     return model if result is inner else result
 
 
@@ -174,7 +178,6 @@ def _editable(model: Any) -> nn.Module:
     if not isinstance(inner, torch.nn.Module):
         raise OptionError(f"modify takes a live model, not {type(inner).__name__}; zoo.create makes one from a spec")
     refuse_scripted(inner)
-    refuse_sharded(inner)
     return inner
 
 

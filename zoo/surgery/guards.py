@@ -15,6 +15,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from ..messages.errors import NotApplicableError, OptionError
 from ..messages.text import format_place, printable
 from .placement import walks
+from .walk import child_slots
 
 
 def refuse_uncalled(model: nn.Module, module: nn.Module, path: str) -> None:
@@ -55,7 +56,7 @@ def refuse_mixin(module: nn.Module, path: str, mixin: type) -> None:
 
 def refuse_cycle(layer: nn.Module, holder: nn.Module, path: str) -> None:
     """Raise OptionError for a layer that holds what is to hold it."""
-    if any(module is holder for module in layer.modules()):
+    if layer is holder or (child_slots(layer) and any(module is holder for module in layer.modules())):
         raise OptionError(
             f"this {type(layer).__name__} is or holds {format_place(path)}, and can't be put into itself; "
             "give a new layer, or a copy.deepcopy of this one"

@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from ..messages.errors import NoEffectError, OptionError
 from ..messages.text import printable
-from .walk import child_slots, join, parent_path, set_tensor, tensors_of
+from .walk import child_slots, join, parent_path, set_tensor, tensors_of, way_to
 
 HOOK_DICTS = (
     "_forward_pre_hooks",
@@ -42,19 +42,18 @@ def at(model: nn.Module, path: str) -> nn.Module:
         raise OptionError(f"a path is a text such as 'layer1.0', not {path!r}")
     if not isinstance(model, nn.Module):
         raise OptionError(f"expected a live model, not {model!r}")
-    try:
-        return model.get_submodule(path)
-    except AttributeError:
-        parent, inside = model, ""
-        for name in path.split("."):
-            child = child_slots(parent).get(name)
-            if child is None:
-                break
-            parent, inside = child, join(inside, name)
-        some = ", ".join(list(child_slots(parent))[:8]) or "nothing"
-        place = f"'{inside}'" if inside else f"this {type(model).__name__}"
-        # Names of modules are anyone's: they come from files and from strangers' code.
-        raise NoEffectError(printable(f"there is no module at '{path}'; in {place} there is: {some}")) from None
+    if way := way_to(model, path):
+        return way[-1]
+    parent, inside = model, ""
+    for name in path.split("."):
+        child = child_slots(parent).get(name)
+        if child is None:
+            break
+        parent, inside = child, join(inside, name)
+    some = ", ".join(list(child_slots(parent))[:8]) or "nothing"
+    place = f"'{inside}'" if inside else f"this {type(model).__name__}"
+    # Names of modules are anyone's: they come from files and from strangers' code.
+    raise NoEffectError(printable(f"there is no module at '{path}'; in {place} there is: {some}"))
 
 
 def walks(module: nn.Module) -> bool:
@@ -69,6 +68,9 @@ def walks(module: nn.Module) -> bool:
 def match(model: nn.Module, path: str, layer: nn.Module) -> None:
     """Give a new layer the mode, device and dtype of the place that it comes to."""
     place = at(model, path)
+    if not (child_slots(layer) or child_slots(place) or tensors_of(layer)) and layer is not place:
+        layer.training = place.training  # as with activations, of which there are many
+        return
     kept = {id(m) for m in place.modules()}
     for module in layer.modules():
         if id(module) not in kept:
@@ -148,6 +150,8 @@ def hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
     """
     for name in HOOK_DICTS:
         ours, theirs = vars(old)[name], vars(new)[name]
+        if not ours:
+            continue
         torchs = {k: h for k, h in ours.items() if not users(h)}
         if len(torchs) == len(ours) or ours is theirs:
             continue
@@ -157,6 +161,7 @@ def hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
         vars(new)[name] = ours
         vars(old)[name] = type(ours)(torchs)
     for name in _HOOK_FLAGS:
-        vars(new)[name].update(vars(old)[name])
+        if flags := vars(old)[name]:
+            vars(new)[name].update(flags)
     if old._is_full_backward_hook is not None:
         new._is_full_backward_hook = old._is_full_backward_hook

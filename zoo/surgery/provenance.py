@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,47 @@ if TYPE_CHECKING:
     from torch import nn
 
 KEY = "_zoo"
+
+
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class Outline:
+    """What a model is made of: the classes of all modules, and names and shapes of all weights that have a shape.
+
+    Two are held against each other at each `zoo.modify`, so they are kept as they are, and their digest is made when
+    someone asks for it. A pickle holds the digest alone, as a text, and a text is equal where it is the digest.
+
+    places: each path with the class there, and the shape of each of its own weights by name.
+    """
+
+    def __init__(self, places: tuple[tuple[str, tuple[type, Shapes]], ...]) -> None:
+        self._places = places
+
+    @cached_property
+    def digest(self) -> str:
+        lines = []
+        for path, (cls, shapes) in self._places:
+            lines.append(f"{path}: {class_name(cls)}")
+            lines += [f"{path}.{name}{list(shape)}" for name, shape in shapes]
+        return sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Outline):
+            return self._places == other._places or self.digest == other.digest
+        return bool(other) and self.digest == other
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return repr(self.digest)
+
+    def __deepcopy__(self, memo: Any) -> Outline:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (self.digest,)
 
 
 @dataclass(frozen=True)
@@ -36,7 +78,7 @@ class Info:
     width: int | None = None
     changes: tuple[Change, ...] = ()
     obstacle: str = ""
-    outline: str = ""
+    outline: Outline | str = ""
     recipe: str | None = None
 
     @property
@@ -57,23 +99,20 @@ def attach(model: nn.Module, info: Info) -> None:
     vars(model)[KEY] = info
 
 
-def outline_of(model: nn.Module) -> str:
-    """A digest of the classes of all modules, and of the names and shapes of all weights that have a shape by now."""
-    lines = []
+def outline_of(model: nn.Module) -> Outline:
+    """The outline of a model as it is now."""
+    found = []
     for path, module in places(model):
-        lines.append(f"{path}: {class_name(type(module))}")
-        lines += [
-            f"{path}.{name}{list(tensor.shape)}"
-            for name, tensor in tensors_of(module).items()
-            if not hasattr(tensor, "materialize") and persistent(module, name)
-        ]
-    return sha256("\n".join(lines).encode()).hexdigest()[:16]
+        shapes = ((name, tensor) for name, tensor in tensors_of(module).items() if persistent(module, name))
+        sized = tuple((name, tuple(tensor.shape)) for name, tensor in shapes if not hasattr(tensor, "materialize"))
+        found.append((path, (type(module), sized)))
+    return Outline(tuple(found))
 
 
-def sealed(model: nn.Module) -> nn.Module:
+def seal(model: nn.Module, outline: Outline | None = None) -> nn.Module:
     """The model, with its outline written down."""
     if info := info_of(model):
-        attach(model, replace(info, outline=outline_of(model)))
+        attach(model, replace(info, outline=outline or outline_of(model)))
     return model
 
 

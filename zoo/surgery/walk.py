@@ -7,8 +7,8 @@ first unless they are told; an edit has to find all of them, so that here every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -97,21 +97,44 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def holders_of(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Every parent of a module in the model, with the name that it has there; none for the root itself.
+    """Every parent of a module in the model, with the name that it has there; none for the root itself."""
+    return holders_of_each(model, [module])[id(module)]
 
-    Written for speed: an edit of each layer calls it, so that it visits each module once and makes no paths.
+
+def holders_of_each(model: nn.Module, modules: Sequence[nn.Module]) -> dict[int, list[tuple[nn.Module, str]]]:
+    """The same of several modules, in one walk, by the id of each.
+
+    Written for speed: an edit of each layer calls it, so that it makes no paths and enters only what has children.
     """
-    found: list[tuple[nn.Module, str]] = []
-    seen, left = {id(model)}, [model]
-    while left:
-        parent = left.pop()
-        for name, child in parent._modules.items():
-            if child is module:
-                found.append((parent, name))
-            if child is not None and id(child) not in seen:
+    found: dict[int, list[tuple[nn.Module, str]]] = {id(module): [] for module in modules}
+    only = modules[0] if len(found) == 1 else None
+    seen, parents = {id(model)}, [model]
+    for parent in parents:  # which grows meanwhile
+        children = parent._modules
+        if only is None or only in children.values():
+            for name, child in children.items():
+                if id(child) in found:
+                    found[id(child)].append((parent, name))
+        for child in children.values():
+            if child is not None and child._modules and id(child) not in seen:
                 seen.add(id(child))
-                left.append(child)
+                parents.append(child)
     return found
+
+
+def way_to(model: nn.Module, path: str) -> list[nn.Module] | None:
+    """The modules on the way to a place, the root first and the one that stands there last; None where none does."""
+    from torch import nn
+
+    way: list[nn.Module] = [model]
+    for name in path.split(".") if path else ():
+        child: Any = way[-1]._modules.get(name)
+        if child is None:
+            child = getattr(way[-1], name, None)  # what a module hands out as an attribute, too
+            if not isinstance(child, nn.Module):
+                return None
+        way.append(child)
+    return way
 
 
 def child_slots(module: nn.Module) -> dict[str, nn.Module | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..messages.errors import NotApplicableError
@@ -17,6 +18,13 @@ def unwrapped(model: Any) -> Any:
     while name := held_by(model):
         model = getattr(model, name)
     return model
+
+
+def _around(model: Any) -> Iterator[type]:
+    """The classes of such wrappers, outermost first."""
+    while name := held_by(model):
+        yield type(model)
+        model = getattr(model, name)
 
 
 def held_by(model: Any) -> str:
@@ -39,16 +47,19 @@ def refuse_scripted(model: nn.Module) -> None:
         )
 
 
-def refuse_sharded(model: nn.Module) -> None:
-    """Raise NotApplicableError for a model whose parameters are spread over processes."""
+def refuse_sharded(model: nn.Module, kinds: Iterable[type]) -> None:
+    """Raise NotApplicableError for a model whose parameters are spread over processes.
+
+    kinds: the classes of its modules and tensors.
+    """
     # What is sharded was made by these, so where nobody has imported them (0.7 s) nothing is.
     fsdp, tensor = (sys.modules.get(f"torch.distributed.{name}") for name in ("fsdp", "tensor"))
-    if fsdp and any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
+    if fsdp and any(issubclass(kind, fsdp.FullyShardedDataParallel) for kind in kinds):
         raise NotApplicableError(
             "FullyShardedDataParallel made flat pieces of this model's parameters; modify the bare model, then wrap "
             "it: FullyShardedDataParallel(zoo.modify(model, ...))"
         )
-    if tensor:
+    if tensor and any(issubclass(kind, tensor.DTensor) for kind in kinds):
         for name, parameter in model.named_parameters():
             if isinstance(parameter, tensor.DTensor):
                 raise NotApplicableError(
@@ -64,11 +75,12 @@ class Outer:
     sends round. Others would go their own way on each process, in silence, and it would wait for those that are gone.
     """
 
-    def __init__(self, given: nn.Module, model: nn.Module) -> None:
+    def __init__(self, given: nn.Module, model: nn.Module, kinds: Iterable[type]) -> None:
+        """kinds: the classes of all modules of the model."""
         from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-        kinds = [type(m) for m in given.modules() if isinstance(m, DistributedDataParallel)]
-        self.notes = kinds[0].__name__ if kinds else ""
+        found = [kind for kind in (*_around(given), *kinds) if issubclass(kind, DistributedDataParallel)]
+        self.notes = found[0].__name__ if found else ""
         self.around = type(given).__name__ if isinstance(given, (DataParallel, DistributedDataParallel)) else ""
         self.model = model
         self.held = _held(model) if self.notes else set()

@@ -12,9 +12,10 @@ into a tensor past torch's version counter, as through `.data`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter, is_, itemgetter
 from typing import Any
 
@@ -23,7 +24,8 @@ from torch.nn.parameter import is_lazy
 
 from ..surgery.config import PLAIN, TORCHS_OWN, config_of
 from ..surgery.placement import HOOK_DICTS, slow_path
-from ..surgery.walk import NON_PERSISTENT, join, places, tensors_of
+from ..surgery.provenance import Outline, Shapes
+from ..surgery.walk import BUFFERS, NON_PERSISTENT, PARAMETERS, join, places, tensors_of
 from .write_log import address
 
 # What torch puts into each module's `__dict__`, in this order; the containers among it are empty in most modules.
@@ -31,11 +33,11 @@ _STANDARD = list(vars(nn.Module()))
 _CONTAINERS = tuple(key for key, value in vars(nn.Module()).items() if isinstance(value, (dict, list, set)))
 _containers_of = itemgetter(*_CONTAINERS)
 _PLAIN = frozenset(PLAIN)
+_COPIED = frozenset((dict, list, set))
 _TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 # What is compared of a tensor, in one call.
 _FACTS = ("_version", "requires_grad", "dtype", "shape", "device", *_TENSOR_HOOKS)
 _facts_of = attrgetter(*_FACTS)
-_data_of = attrgetter("data")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,52 +94,66 @@ def _facts_with_care(tensor: Tensor) -> tuple[Any, ...]:
     return version, tensor.requires_grad, tensor.dtype, _shape_of(tensor), tensor.device, *hooks
 
 
-def _facts(tensors: list[Tensor]) -> list[tuple[Any, ...]]:
+def _facts(tensors: Iterable[Tensor]) -> list[Any]:
+    """The facts of all of them, one after the other in one list."""
     try:
-        return [*map(_facts_of, tensors)]
+        return [*chain.from_iterable(map(_facts_of, tensors))]
     except (RuntimeError, ValueError):  # of inference, or lazy
-        return [*map(_facts_with_care, tensors)]
+        return [*chain.from_iterable(map(_facts_with_care, tensors))]
 
 
 class ModuleState:
     """One module: its class, a copy of its `__dict__`, of the containers in it, and what its tensors are.
 
-    empty: the containers that held nothing. filled: the others, however deep, each with a shallow copy.
+    Written for speed, since there is one for each module: as few objects as can be, and no loop where C has one.
+
+    containers: those that hold something, however deep, and the user's empty ones; copies: of each, shallow.
     odd: the attributes that are neither torch's own nor plain values. held: the tensors.
     """
+
+    containers: Sequence[Any] = ()
+    copies: Sequence[Any] = ()
+    odd: Sequence[Any] = ()
+    held: Sequence[Tensor] = ()
+    _filled = 0  # how many of torch's own containers hold something
 
     def __init__(self, module: nn.Module) -> None:
         own = vars(module)
         self.module = module
         self.cls = type(module)
         self.attributes = own.copy()
-        self.keys = keys = [*own]
-        values = [*own.values()]
+        keys = [*own]
         if keys[: len(_STANDARD)] == _STANDARD:
-            known, others = _containers_of(own), values[len(_STANDARD) :]
+            known: tuple[Any, ...] = _containers_of(own)
+            others = [*own.values()][len(_STANDARD) :]
         else:
             known = tuple(own[key] for key in _CONTAINERS if key in own)
             others = [value for key, value in own.items() if key not in TORCHS_OWN]
-        self.empty: Sequence[Any] = known
-        self.filled: list[tuple[Any, Any]] = []
-        if any(known):
-            self.empty = [one for one in known if not one]
-            # A scripted module's are no dicts, and can't be changed.
-            self.filled = [(one, one.copy()) for one in known if one and isinstance(one, (dict, set))]
-        self.odd = [value for value in others if type(value) not in _PLAIN]
-        containers = [value for value in self.odd if isinstance(value, (dict, list, set))]
-        if containers:
-            self.filled += _copies_of(containers)
-        self.named = tensors_of(module)
-        self.held = held = [*self.named.values()]
+        odd = [value for value in others if type(value) not in _PLAIN]
+        filled = [*filter(None, known)]
+        if not (filled or odd):
+            return
+        self._filled = len(filled)
+        # A scripted module's are no dicts, and can't be changed.
+        containers = [one for one in filled if isinstance(one, (dict, set))]
+        if odd:
+            self.odd = [value for value in odd if not _is_plain(value)]
+            containers += _containers_in(odd)
+        held = tensors_of(module)
         if held:
-            self._facts = _facts(held)
-            self._data = [*map(_data_of, held)]
-            self._grads = [_gradient_of(t) for t in held]
-            for facts in self._facts:
-                for hooks in facts[-2:]:
-                    if hooks is not None:
-                        self.filled.append((hooks, hooks.copy()))
+            containers += self._hold([*held.values()])
+        self.containers = containers
+        self.copies = [one.copy() if type(one) in _COPIED else _copy(one) for one in containers]
+
+    def _hold(self, held: list[Tensor]) -> list[Any]:
+        """Note what the tensors are; the dicts of their hooks."""
+        self.held = held
+        self._facts = facts = _facts(held)
+        self._data = [t.data for t in held]
+        self._grads = [_gradient_of(t) for t in held]
+        first = _FACTS.index(_TENSOR_HOOKS[0])
+        hooks = [*facts[first :: len(_FACTS)], *facts[first + 1 :: len(_FACTS)]]
+        return [one for one in hooks if one is not None]
 
     def is_intact(self) -> bool:
         """Whether the module is what it was: the same objects everywhere, and no tensor written to."""
@@ -147,9 +163,9 @@ class ModuleState:
             type(module) is self.cls
             and len(own) == len(attributes)
             and all(map(is_, own.values(), attributes.values()))
-            and [*own] == self.keys
-            and not any(self.empty)
-            and all(_alike(container, copy) for container, copy in self.filled)
+            and [*own] == [*attributes]
+            and self._filled == len([*filter(None, _known(own))])
+            and all(map(_alike, self.containers, self.copies))
             and (not self.held or _facts(self.held) == self._facts)
         )
 
@@ -158,14 +174,18 @@ class ModuleState:
         """The state of each parameter and buffer, by its name in the module."""
         if not self.held:
             return {}
+        rows = [self._facts[at : at + len(_FACTS)] for at in range(0, len(self._facts), len(_FACTS))]
         found: dict[str, TensorState] = {}
-        columns = (self.named.items(), self._facts, self._data, self._grads)
-        for (name, tensor), facts, data, grad in zip(*columns, strict=True):
-            pairs = zip(_TENSOR_HOOKS, facts[-2:], strict=True)
-            kept = {key: (hooks, self._copies[id(hooks)]) for key, hooks in pairs if hooks is not None}
-            version, requires_grad, dtype, shape, device, *_ = facts
+        for name, tensor, facts, data, grad in zip(self._names, self.held, rows, self._data, self._grads, strict=True):
+            version, requires_grad, dtype, shape, device, *hooks = facts
+            pairs = zip(_TENSOR_HOOKS, hooks, strict=True)
+            kept = {key: (one, self._copies[id(one)]) for key, one in pairs if one is not None}
             found[name] = TensorState(tensor, version, requires_grad, dtype, shape, device, data, grad, kept)
         return found
+
+    @property
+    def _names(self) -> list[str]:
+        return [name for key in (PARAMETERS, BUFFERS) for name, t in self.slots(key).items() if t is not None]
 
     def slots(self, key: str) -> Any:
         """What one of torch's own containers held."""
@@ -177,8 +197,10 @@ class ModuleState:
 
     @cached_property
     def _copies(self) -> dict[int, Any]:
-        empty: dict[int, Any] = {id(one): set() if isinstance(one, set) else {} for one in self.empty}
-        return empty | {id(container): copy for container, copy in self.filled}
+        known = [self.attributes.get(key) for key in _CONTAINERS]
+        empty: dict[int, Any] = {id(one): {} for one in known if isinstance(one, dict)}
+        empty |= {id(one): set() for one in known if isinstance(one, set)}
+        return empty | {id(one): copy for one, copy in zip(self.containers, self.copies, strict=True)}
 
     def config(self) -> dict[str, Any]:
         """The public attributes that aren't torch's own, as they were."""
@@ -199,13 +221,13 @@ class ModuleState:
         }
 
     @cached_property
-    def outline(self) -> tuple[type, tuple[tuple[str, tuple[int, ...]], ...]]:
+    def outline(self) -> tuple[type, Shapes]:
         """The class, with the names and shapes of the weights that a state dict holds and that have a shape by now."""
         if not self.held:
             return self.cls, ()
         hidden = self.slots(NON_PERSISTENT)
-        shapes = ((name, state.shape) for name, state in self.tensors.items() if not is_lazy(state.tensor))
-        return self.cls, tuple((name, shape) for name, shape in shapes if name not in hidden)
+        shapes = zip(self._names, self.held, self._facts[_FACTS.index("shape") :: len(_FACTS)], strict=True)
+        return self.cls, tuple((name, shape) for name, t, shape in shapes if name not in hidden and not is_lazy(t))
 
     def restore(self) -> None:
         """Put the module back: the same dicts with the old content, since others hold references to them."""
@@ -214,28 +236,45 @@ class ModuleState:
         own = vars(self.module)
         own.clear()
         own.update(self.attributes)
-        for container in self.empty:
-            if container:
-                container.clear()
-        for container, copy in self.filled:
-            if not _alike(container, copy):
-                _refill(container, copy)
+        for key in _CONTAINERS:
+            one = own.get(key)
+            if one and id(one) in self._copies and not self._copies[id(one)]:
+                one.clear()
+        for one, copy in zip(self.containers, self.copies, strict=True):
+            if not _alike(one, copy):
+                _refill(one, copy)
         for state in self.tensors.values():
             state.restore()
 
 
-def _copies_of(containers: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """Each container with a shallow copy, and each that is in it; one that holds itself is gone through once."""
+def _known(own: dict[str, Any]) -> tuple[Any, ...]:
+    try:
+        found: tuple[Any, ...] = _containers_of(own)
+    except KeyError:
+        found = tuple(own[key] for key in _CONTAINERS if key in own)
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in (tuple, list) and _PLAIN.issuperset(map(type, value))
+
+
+def _containers_in(values: Iterable[Any]) -> list[Any]:
+    """The containers among some values, and those that they hold; one that holds itself is gone through once."""
+    found = [value for value in values if isinstance(value, (dict, list, set))]
+    if not found:
+        return found
     seen: set[int] = set()
-    for value in containers:
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        kind = next(kind for kind in (dict, list, set) if isinstance(value, kind))
-        yield value, kind(value)
-        if kind is not set:
-            items = value.values() if kind is dict else value
-            containers += [item for item in items if isinstance(item, (dict, list, set))]
+    for value in found:  # which grows meanwhile
+        if id(value) not in seen and not isinstance(value, set):
+            seen.add(id(value))
+            items = value.values() if isinstance(value, dict) else value
+            found += [item for item in items if isinstance(item, (dict, list, set)) and id(item) not in seen]
+    return list({id(value): value for value in found}.values())
+
+
+def _copy(container: Any) -> Any:
+    return next(kind(container) for kind in (dict, list, set) if isinstance(container, kind))
 
 
 def _content(value: Any, copies: dict[int, Any], above: tuple[int, ...] = ()) -> Any:
@@ -290,6 +329,16 @@ class Snapshot:
 
     def state(self, path: str) -> ModuleState:
         return self.states[id(self.paths[path])]
+
+    @cached_property
+    def outline(self) -> Outline:
+        return Outline(tuple((path, self.states[id(module)].outline) for path, module in self.places))
+
+    @cached_property
+    def kinds(self) -> set[type]:
+        """The classes of all modules and tensors."""
+        states = self.states.values()
+        return {state.cls for state in states} | {type(tensor) for state in states for tensor in state.held}
 
     @cached_property
     def aliases(self) -> dict[int, list[str]]:

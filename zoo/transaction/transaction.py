@@ -27,8 +27,8 @@ class Transaction:
     start: the model as it was. now: as the last modifier left it.
     """
 
-    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer] = ()) -> None:
-        self.start = self.now = Snapshot(model)
+    def __init__(self, start: Snapshot, optimizers: Sequence[Optimizer] = ()) -> None:
+        self.start = self.now = start
         self.writes = Writes(self._memory)
         self._optimizers = [OptimizerSnapshot(one) for one in optimizers]
 
@@ -70,7 +70,7 @@ class Transaction:
 @contextmanager
 def trial(model: nn.Module) -> Iterator[Transaction]:
     """A transaction that is taken back in any case: to see what modifiers would do."""
-    transaction = Transaction(model)
+    transaction = Transaction(Snapshot(model))
     try:
         yield transaction
     finally:
