@@ -86,18 +86,18 @@ if TYPE_CHECKING:
     from .spec.braces import expand as expand
     from .spec.spec import Spec as Spec
     from .spec.spec import parse as parse
+    from .surgery.become import become as become
+    from .surgery.become import unbecome as unbecome
     from .surgery.changes import Change as Change
     from .surgery.changes import Changes as Changes
     from .surgery.edits import add as add
-    from .surgery.edits import become as become
     from .surgery.edits import fill as fill
-    from .surgery.edits import insert_after as insert_after
-    from .surgery.edits import insert_before as insert_before
     from .surgery.edits import remove as remove
     from .surgery.edits import replace as replace
     from .surgery.edits import replace_each as replace_each
-    from .surgery.edits import unbecome as unbecome
     from .surgery.guards import check_names as check_names
+    from .surgery.insert import insert_after as insert_after
+    from .surgery.insert import insert_before as insert_before
     from .surgery.mixins import Mixin as Mixin
     from .surgery.placement import copy_weights as copy_weights
     from .surgery.placement import walks as walks
@@ -129,7 +129,9 @@ _HOMES = {
     "primitives.choice": "Choice Switch call_with choose",
     "primitives.heads": "Head Heads call_heads heads_of place_heads",
     "surgery.guards": "check_names",
-    "surgery.edits": "add become fill insert_after insert_before remove replace replace_each unbecome",
+    "surgery.become": "become unbecome",
+    "surgery.edits": "add fill remove replace replace_each",
+    "surgery.insert": "insert_after insert_before",
     "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
     "ShapeError SpecError UnknownNameError ZooError",
     "messages.text": "format_place suggest",

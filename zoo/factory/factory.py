@@ -53,17 +53,38 @@ def create(
 ) -> nn.Module:
     """The model that a spec names: its arch, then its modifiers from left to right.
 
-    spec: text or a parsed spec, such as `"resnet18+act(silu)+dropout(0.2)"`.
-    pretrained: load the arch's published weights before the modifiers are applied.
-    weights: another model, a state dict or the path of a safetensors file, whose weights the finished variant gets, by
-        name. map: parts that are called otherwise there, as `{its name: the model's name}`.
-    strict: with weights, raise CheckpointError unless every one finds its place. Otherwise what fits is taken, the rest
-        is initialised, and a warning says which is which.
-    device, dtype: where the model ends up and in what; `device="meta"` builds it without memory. With a device given,
-        weights are drawn on the CPU, so that a seed gives the same ones everywhere.
-    arch_options: go to the arch, as in `timm.create_model`. Those that a spec can hold become part of the model's spec.
+    Args:
+        spec: text or a parsed spec, such as `"resnet18+act(silu)+dropout(0.2)"`.
+        pretrained: load the arch's published weights before the modifiers are applied.
+        weights: another model, a state dict or the path of a safetensors file, whose weights the finished variant gets,
+            by name.
+        strict: with weights, raise unless every one finds its place. Otherwise what fits is taken, the rest is
+            initialised, and a warning says which is which.
+        map: parts that are called otherwise in the weights, as `{its name: the model's name}`.
+        device: where the model ends up; `"meta"` builds it without memory. With a device given, weights are drawn on
+            the CPU, so that a seed gives the same ones everywhere.
+        dtype: in what its floating-point numbers end up; by default as the arch makes them.
+        registry: where names are looked up; by default what is installed.
+        arch_options: go to the arch, as in `timm.create_model`. Those that a spec can hold become part of the model's
+            spec.
 
-    Raises SpecError, UnknownNameError, OptionError, NotApplicableError or NoEffectError before anything is built.
+    Returns:
+        The model, in train mode as its arch gives it.
+
+    Raises:
+        SpecError: the text is no spec; as all that follow, before anything is built.
+        UnknownNameError: there is no such arch or modifier.
+        OptionError: an option isn't there or can't have this value.
+        NotApplicableError: a modifier can't work on this model.
+        NoEffectError: a modifier found nothing to change.
+        ShapeError: the parts don't fit together.
+        PluginError: a modifier broke a promise, or failed.
+        CheckpointError: with `strict`, weights that don't fit.
+
+    Example:
+        >>> model = zoo.create("mlp(hidden=[8])+act(silu)", dtype=torch.bfloat16)
+        >>> str(zoo.spec_of(model)), model.layers[0].weight.dtype
+        ('mlp(hidden=(8,))+act(name=silu)', torch.bfloat16)
     """
     registry = registry or default_registry()
     device = _target(device, dtype)
@@ -146,7 +167,7 @@ def modify(
         >>> import zoo
         >>> model = zoo.modify(zoo.create("simple"), "act(silu)+dropout(0.2)")
         >>> str(zoo.spec_of(model))
-        'simple+act(silu)+dropout(0.2)'
+        'simple+act(name=silu)+dropout(p=0.2)'
     """
     registry = registry or default_registry()
     inner = _editable(model)
@@ -202,7 +223,21 @@ def _parts(mods: Spec, known: Spec) -> tuple[Call, ...]:
 
 
 def spec_of(model: nn.Module) -> Spec:
-    """The canonical spec of a model that the zoo made or modified; ZooError for any other."""
+    """The canonical spec of a model that the zoo made or modified.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The spec, with every option by name; for a model of another's making, with `?` and its class for an arch.
+
+    Raises:
+        ZooError: the zoo neither made nor modified it.
+
+    Example:
+        >>> zoo.spec_of(zoo.create("simple+dropout"))
+        Spec('simple+dropout')
+    """
     info = info_of(model)
     if info is None:
         raise ZooError(f"the zoo neither made nor modified this {type(model).__name__}, so it has no spec")

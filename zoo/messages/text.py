@@ -39,8 +39,11 @@ def format_place(path: str, kind: str = "", root: str = "the model itself") -> s
         kind: the name of its class, where that belongs into the message.
         root: what the model itself is called.
 
+    Returns:
+        The words, for the middle of a sentence.
+
     Example:
-        >>> format_place("fc", "Linear"), format_place("")
+        >>> zoo.format_place("fc", "Linear"), zoo.format_place("")
         ("'fc' (Linear)", 'the model itself')
     """
     place = f"'{printable(path)}'" if path else root
@@ -91,8 +94,16 @@ def ask_for(near: Iterable[str]) -> str:
 def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """What to say of a name that nobody knows: `did you mean 'silu'?`, or something else where nothing is near.
 
+    Args:
+        name: what was typed.
+        known: the names that there are.
+        otherwise: what to say where none of them is near.
+
+    Returns:
+        The words, for the end of a message.
+
     Example:
-        >>> suggest("silo", ["relu", "silu"], "the names: relu, silu")
+        >>> zoo.suggest("silo", ["relu", "silu"], "the names: relu, silu")
         "did you mean 'silu'?"
     """
     return ask_for(find_near(name, known)) or otherwise

@@ -142,7 +142,19 @@ def place_heads(model: nn.Module, path: str, layers: Mapping[str, nn.Module], si
 
 
 def heads_of(model: Any) -> list[Heads]:
-    """The heads of a model, where they still stand where `heads` put them: at the paths in `zoo_heads_at`."""
+    """The heads of a model, where they still stand where `heads` put them: at the paths in `zoo_heads_at`.
+
+    Args:
+        model: any model.
+
+    Returns:
+        Each `zoo.Heads`; none for a model without.
+
+    Example:
+        >>> [heads] = zoo.heads_of(zoo.create("simple+heads(cls=10, reg=1)"))
+        >>> list(heads)
+        ['cls', 'reg']
+    """
     found = (_find(model, path) for path in getattr(model, "zoo_heads_at", ()))
     return [module for module in found if isinstance(module, Heads)]
 

@@ -30,8 +30,13 @@ _COMPUTES = {"forward", "_conv_forward", "_output_padding", "__call__", "weight"
 def features_of(layer: nn.Module) -> tuple[int | None, int | None]:
     """How many features, channels or rows a layer takes and how many it gives; None for what it doesn't say.
 
+    Args:
+        layer: any layer; what its class calls `in_features`, `in_channels`, `num_embeddings` and the like.
+
+    Returns:
+        How many it takes, how many it gives.
+
     Example:
-        >>> import zoo
         >>> from torch import nn
         >>> zoo.features_of(nn.ConvTranspose2d(8, 16, 3)), zoo.features_of(nn.BatchNorm2d(4))
         ((8, 16), (4, 4))

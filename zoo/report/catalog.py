@@ -62,6 +62,9 @@ def list_archs(filter: str = "", *, registry: Registry | None = None) -> list[st
         filter: A glob, such as `*resnet*`; empty for all.
         registry: What is installed; by default everything that was found.
 
+    Returns:
+        Names that `zoo.create` knows.
+
     Raises:
         OptionError: What is no text.
 
@@ -80,6 +83,9 @@ def list_modifiers(*, registry: Registry | None = None) -> list[str]:
 
     Args:
         registry: What is installed; by default everything that was found.
+
+    Returns:
+        Names that may stand behind a + in a spec.
 
     Example:
         >>> zoo.list_modifiers()[:3]

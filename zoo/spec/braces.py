@@ -32,7 +32,7 @@ def expand(text: str) -> list[Spec]:
         SpecError: one of the texts is no spec, or they are more than 10,000.
 
     Example:
-        >>> [str(spec) for spec in expand("resnet{18,34}+{,dropout(0.2)}")]
+        >>> [str(spec) for spec in zoo.expand("resnet{18,34}+{,dropout(0.2)}")]
         ['resnet18', 'resnet18+dropout(0.2)', 'resnet34', 'resnet34+dropout(0.2)']
     """
     if not isinstance(text, str):

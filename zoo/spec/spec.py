@@ -20,7 +20,7 @@ class Spec:
         parts: the call of each modifier, in order.
 
     Example:
-        >>> spec = parse("resnet18+dropout(0.2)+act(silu)")
+        >>> spec = zoo.parse("resnet18+dropout(0.2)+act(silu)")
         >>> spec.base, spec.without("dropout"), spec.base + "bn(eps=1e-4)"
         (Spec('resnet18'), Spec('resnet18+act(silu)'), Spec('resnet18+bn(eps=0.0001)'))
     """
@@ -88,7 +88,7 @@ def parse(text: str | Spec) -> Spec:
         SpecError: the text is no spec; the message has the column, a caret and what was expected.
 
     Example:
-        >>> parse("resnet18 + dropout( p = .2 )")
+        >>> zoo.parse("resnet18 + dropout( p = .2 )")
         Spec('resnet18+dropout(p=0.2)')
     """
     from .parser import read_spec

@@ -7,17 +7,24 @@ returns the model, which is a new object only where the root itself was replaced
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import nn
 
-from ..messages.errors import NoEffectError, NotApplicableError, OptionError, ShapeError
+from ..messages.errors import NoEffectError, OptionError, ShapeError
 from ..messages.text import format_place, list_names
-from .changes import What
-from .guards import refuse_cycle, refuse_mixin, refuse_name, refuse_uncalled
-from .mixins import Mixin, add_mixin, drop_mixin, parts_of
-from .placement import at, check_layer, copy_weights, fitting_weights, hand_over_hooks, match, slow_path, walks
-from .walk import child_slots, free_number, holders_of, holders_of_each, join, move_to_front, parent_path, split, way_to
+from .guards import refuse_cycle, refuse_name
+from .insert import After, Before, insert
+from .mixins import parts_of
+from .placement import (
+    at,
+    check_layer,
+    copy_weights,
+    fitting_weights,
+    hand_over_hooks,
+    leave_fast_path,
+    match,
+)
+from .walk import child_slots, free_number, holders_of, holders_of_each, move_to_front, parent_path, split
 
 
 def replace(model: nn.Module, path: str, layer: nn.Module, *, keep_weights: bool = False) -> nn.Module:
@@ -104,7 +111,7 @@ def _fit(model: nn.Module, path: str, old: nn.Module, layer: nn.Module, keep_wei
         raise ShapeError(
             f"keep_weights: nothing of {format_place(path, type(old).__name__)} fits into {type(layer).__name__}"
         )
-    _no_fast_path(model, path)
+    leave_fast_path(model, path)
     match(model, path, layer)
     if keep_weights:  # afterwards, since now the layer has the old one's device and dtype
         copy_weights(old, layer)
@@ -131,102 +138,55 @@ def _hand_over_insertions(model: nn.Module, path: str, old: nn.Module, new: nn.M
         if mixin in (Before, After):
             layers = list(getattr(old, mixin.child))
             for layer in layers if mixin is After else reversed(layers):
-                _insert(model, path, layer, mixin, first=mixin is Before)
+                insert(model, path, layer, mixin, first=mixin is Before)
     return model
 
 
 def remove(model: nn.Module, path: str) -> nn.Module:
-    """Take the module at `path` out. An Identity stays in its place, so that no other name or number moves."""
+    """Take the module at `path` out. An Identity stays in its place, so that no other name or number moves.
+
+    Args:
+        model: the model, which is edited in place.
+        path: where, and in every other place where that module stands.
+
+    Returns:
+        The model, or the Identity where the root was taken out.
+
+    Raises:
+        NoEffectError: nothing stands at the path.
+
+    Example:
+        >>> import torch
+        >>> zoo.remove(torch.nn.Sequential(torch.nn.ReLU()), "0")
+        Sequential(
+          (0): Identity()
+        )
+    """
     return replace(model, path, nn.Identity())
-
-
-class Before(Mixin):
-    """Runs `zoo_before` on the first input."""
-
-    what = What.INSERTED_BEFORE
-    child = "zoo_before"
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if args:
-            return super().forward(self.zoo_before(args[0]), *args[1:], **kwargs)  # type: ignore[misc, attr-defined]
-        name = self.zoo_input  # type: ignore[attr-defined]  # the first parameter, called by keyword
-        if name in kwargs:
-            kwargs = {**kwargs, name: self.zoo_before(kwargs[name])}  # type: ignore[attr-defined]
-        return super().forward(**kwargs)  # type: ignore[misc]
-
-
-class After(Mixin):
-    """Runs `zoo_after` on the output."""
-
-    what = What.INSERTED_AFTER
-    child = "zoo_after"
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.zoo_after(super().forward(*args, **kwargs))  # type: ignore[misc, attr-defined]
-
-
-def insert_before(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
-    """Put a layer in front of the module at `path`. No key of the module changes; the layer's are `…zoo_before.N`.
-
-    In front of a Sequential means in front of its first element, so that no index moves. Inserted twice, the later
-    one comes first: it stands in front of the site as it then is.
-    """
-    return _insert(model, path, layer, Before, first=True)
-
-
-def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
-    """Put a layer behind the module at `path`; the mirror image of `insert_before`."""
-    return _insert(model, path, layer, After, first=False)
-
-
-def _insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
-    check_layer(layer)
-    module, path = _innermost(model, at(model, path), path, first)
-    refuse_uncalled(model, module, path)
-    refuse_mixin(module, path, mixin)
-    refuse_cycle(layer, module, path)
-    _no_fast_path(model, path)
-    match(model, path, layer)
-    name = mixin.child  # type: ignore[attr-defined]
-    if mixin not in parts_of(type(module))[1]:
-        add_mixin(module, mixin)
-        module.add_module(name, nn.Sequential().train(module.training))
-    sequence = getattr(module, name)
-    sequence.add_module(number := free_number(sequence), layer)
-    if first:
-        move_to_front(sequence, number)
-    return model
-
-
-def _innermost(model: nn.Module, module: nn.Module, path: str, first: bool) -> tuple[nn.Module, str]:
-    """The first or last element of a Sequential, which takes an insertion for it; any other module itself.
-
-    A Sequential runs whatever is registered in it, so it can't hold a child of its own, and a new element would move
-    the indices that other code uses.
-    """
-    while type(module) is nn.Sequential and (children := child_slots(module)):
-        name = list(children)[0 if first else -1]
-        element = children[name]
-        if element is None or len(holders_of(model, element)) > 1:
-            break  # where it stands in other places too, the insertion would run there as well
-        module, path = element, join(path, name)
-    return module, path
-
-
-def _no_fast_path(model: nn.Module, path: str) -> None:
-    """Inside a TransformerEncoderLayer: make it call its children in eval mode too.
-
-    Its fast path computes with their weights and knows nothing of what they have become. Any hook switches it off.
-    """
-    for parent in (way_to(model, path) or [])[:-1]:
-        if isinstance(parent, nn.TransformerEncoderLayer) and slow_path not in parent._forward_pre_hooks.values():
-            parent.register_forward_pre_hook(slow_path)
 
 
 def add(model: nn.Module, path: str, name: str | None, layer: nn.Module, first: bool = False) -> nn.Module:
     """Register a layer under the module at `path`, as its last or first child; whether it runs is up to that one.
 
-    name: None for the next free number, as the elements of a Sequential have them.
+    Args:
+        model: the model, which is edited in place.
+        path: the module that gets a child; `""` is the root.
+        name: what the child is called; None for the next free number, as the elements of a Sequential have them.
+        layer: what comes there. It takes on the module's mode, device and dtype.
+        first: whether it comes before the children that are there.
+
+    Returns:
+        The model.
+
+    Raises:
+        NoEffectError: nothing stands at the path.
+        OptionError: the name is taken or can't be one, or this is no layer, or one that holds the module.
+
+    Example:
+        >>> import torch
+        >>> model = zoo.add(torch.nn.Sequential(torch.nn.ReLU()), "", None, torch.nn.Tanh())
+        >>> [name for name, _ in model.named_children()]
+        ['0', '1']
     """
     check_layer(layer)
     if name is not None:
@@ -274,7 +234,7 @@ def fill(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
         place, some = format_place(holder, type(parent).__name__), list_names(empty, 8) or "none"
         raise NoEffectError(f"{place} has no empty slot '{name}'; its empty slots: {some}")
     refuse_cycle(layer, parent, path)
-    _no_fast_path(model, path)
+    leave_fast_path(model, path)
     match(model, holder, layer)
     setattr(parent, name, layer)
     return model
@@ -284,39 +244,3 @@ def _empty_slots(module: nn.Module) -> list[str]:
     """The names under which a module could hold another one and holds None, registered or not."""
     own = [name for name, value in vars(module).items() if value is None and not name.startswith("_")]
     return [*own, *(name for name, child in child_slots(module).items() if child is None)]
-
-
-def become(model: nn.Module, path: str, mixin: type, **state: Any) -> nn.Module:
-    """Give the module at `path` a new class: the mixin over its own class. It stays the same object.
-
-    mixin: a class with the methods to override, a subclass of `zoo.Mixin` or not. state: attributes to set on the
-    module. The class can be pickled and copied as long as the mixin can be imported.
-    """
-    if not isinstance(mixin, type) or issubclass(mixin, nn.Module):
-        raise OptionError(f"become takes a class that isn't an nn.Module itself, not {mixin!r}")
-    module = at(model, path)
-    for value in state.values():
-        if isinstance(value, nn.Module):
-            refuse_cycle(value, module, path)
-    if "forward" in vars(mixin):
-        refuse_uncalled(model, nn.Identity() if walks(module) else module, path)
-        _no_fast_path(model, path)
-    if mixin not in parts_of(type(module))[1]:
-        refuse_mixin(module, path, mixin)
-    add_mixin(module, mixin)
-    for name, value in state.items():
-        if isinstance(value, nn.Module):
-            match(model, path, value)
-        setattr(module, name, value)
-    return model
-
-
-def unbecome(model: nn.Module, path: str, mixin: type, *state: str) -> nn.Module:
-    """Take a mixin off the module at `path` again, and the attributes named in `state`; the inverse of `become`."""
-    module = at(model, path)
-    if mixin not in parts_of(type(module))[1]:
-        raise NotApplicableError(f"{format_place(path, type(module).__name__)} never became {mixin.__name__}")
-    drop_mixin(module, mixin)
-    for name in state:
-        delattr(module, name)
-    return model

@@ -81,9 +81,13 @@ def check_names(modifier: str, kind: str, names: Iterable[str], holder: type[nn.
     """Raise OptionError for what can't be the name of a layer in an nn.ModuleDict, with another name that can.
 
     Args:
-        modifier, kind: Who asks and what it calls a layer, for the message: `heads` and `head`.
-        names: The names.
-        holder: The class of the dict, whose attributes can't be names.
+        modifier: who asks, for the message, as in `heads`.
+        kind: what it calls a layer, as in `head`.
+        names: the names.
+        holder: the class of the dict, whose attributes can't be names.
+
+    Raises:
+        OptionError: the first name that can't be one.
     """
     taken = set(dir(holder)).union(*map(inspect.get_annotations, holder.__mro__[:-1]))
     for name in names:

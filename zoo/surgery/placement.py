@@ -31,6 +31,7 @@ def slow_path(module: nn.Module, args: Any) -> None:
 
 
 def check_layer(layer: Any) -> None:
+    """Raise OptionError for what is no module."""
     if not isinstance(layer, nn.Module):
         made = isinstance(layer, type) and issubclass(layer, nn.Module)
         met = f"the class {layer.__name__}; write {layer.__name__}(...)" if made else repr(layer)
@@ -38,6 +39,7 @@ def check_layer(layer: Any) -> None:
 
 
 def at(model: nn.Module, path: str) -> nn.Module:
+    """The module at a path; NoEffectError where there is none, with what there is."""
     if not isinstance(path, str):
         raise OptionError(f"a path is a text such as 'layer1.0', not {path!r}")
     if not isinstance(model, nn.Module):
@@ -59,7 +61,11 @@ def at(model: nn.Module, path: str) -> nn.Module:
 def walks(module: nn.Module) -> bool:
     """Whether a module's forward goes over its children, so that one more would run as one of them.
 
-    So for every Sequential, ModuleList and ModuleDict, but for a class that says `zoo_walks = False`.
+    Args:
+        module: any module.
+
+    Returns:
+        True for every Sequential, ModuleList and ModuleDict, but for a class that says `zoo_walks = False`.
     """
     found: bool = getattr(module, "zoo_walks", isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)))
     return found
@@ -165,3 +171,13 @@ def hand_over_hooks(old: nn.Module, new: nn.Module) -> None:
             vars(new)[name].update(flags)
     if old._is_full_backward_hook is not None:
         new._is_full_backward_hook = old._is_full_backward_hook
+
+
+def leave_fast_path(model: nn.Module, path: str) -> None:
+    """Inside a TransformerEncoderLayer: make it call its children in eval mode too.
+
+    Its fast path computes with their weights and knows nothing of what they have become. Any hook switches it off.
+    """
+    for parent in (way_to(model, path) or [])[:-1]:
+        if isinstance(parent, nn.TransformerEncoderLayer) and slow_path not in parent._forward_pre_hooks.values():
+            parent.register_forward_pre_hook(slow_path)

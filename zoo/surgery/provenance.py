@@ -123,8 +123,16 @@ _HEADS = ("head", "heads", "fc", "classifier")
 def sites_of(model: nn.Module) -> Mapping[str, tuple[str, ...]]:
     """The sites that the model's arch names: site to paths.
 
-    A model that no arch of the zoo made has a `head` where just one of its children is called so, or `fc` or
-    `classifier`.
+    Args:
+        model: any model. One that no arch of the zoo made has a `head` where just one of its children is called so, or
+            `fc` or `classifier`.
+
+    Returns:
+        By the name of a site, the paths that it means, in the model's order.
+
+    Example:
+        >>> dict(zoo.sites_of(zoo.create("simple")))
+        {'stem': ('layers1.0',), 'head': ('layers3',)}
     """
     info = info_of(model)
     if info and not info.spec.arch.is_unknown:
@@ -152,7 +160,14 @@ def is_numbered(site: str, sites: Mapping[str, tuple[str, ...]]) -> bool:
 
 
 def width_of(model: nn.Module) -> int | None:
-    """The number of pooled features that arrive at the head, if the model's arch says so."""
+    """The number of pooled features that arrive at the head.
+
+    Args:
+        model: any model.
+
+    Returns:
+        The number, if the model's arch says so; else None.
+    """
     info = info_of(model)
     return info.width if info else None
 

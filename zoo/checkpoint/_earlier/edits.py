@@ -1,4 +1,4 @@
 """What `zoo.edits` held."""
 
-from zoo.surgery.edits import After as After
-from zoo.surgery.edits import Before as Before
+from zoo.surgery.insert import After as After
+from zoo.surgery.insert import Before as Before
