@@ -21,12 +21,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.jit import ScriptModule
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ..surgery.changes import Change, What
+from ..surgery.config import PLAIN, TORCHS_OWN
 from ..surgery.mixins import parts_of
-from ..surgery.walk import CHILDREN, places, split
+from ..surgery.walk import CHILDREN, buffer_slots, child_slots, parameter_slots, places, split
 
 Shape = tuple[int, ...]
 
@@ -162,16 +164,25 @@ def functions_of(model: nn.Module) -> Mapping[str, frozenset[str]]:
         classes, functions = trace.notes.classes, trace.notes.functions
         standing = ((path, module) for path, module in places(model) if path in classes)
         found = {path: functions[path] for path, module in standing if isinstance(module, classes[path])}
-    return found or {path: _names_in_code(module) for path, module in places(model)}
+    used: dict[type, frozenset[str]] = {}
+    return found or {path: _names_in_code(module, used) for path, module in places(model)}
 
 
-def _names_in_code(module: nn.Module) -> frozenset[str]:
-    held = {getattr(value, "__name__", "") for value in vars(module).values()}
+def _names_in_code(module: nn.Module, used: dict[type, frozenset[str]]) -> frozenset[str]:
+    """used: of classes that were met before, the names that the code of their forward uses and the class hasn't."""
     cls: Any = parts_of(type(module))[0]  # the forward of what a module became says nothing of its own
-    code = getattr(cls.forward, "__code__", None)
-    own = cls.__module__.startswith("torch.nn.")
-    used = () if code is None or own else (name for name in code.co_names if not hasattr(module, name))
-    return frozenset(held.union(used))
+    if cls not in used:
+        plain = not issubclass(cls, ScriptModule) and not cls.__module__.startswith("torch.nn.")
+        names = getattr(getattr(cls.forward, "__code__", None), "co_names", ()) if plain else ()
+        used[cls] = frozenset(name for name in names if not hasattr(cls, name))
+    attributes = vars(module)
+    odd = (attributes[key] for key in attributes.keys() - TORCHS_OWN)
+    held = [getattr(value, "__name__", "") for value in odd if type(value) not in PLAIN]
+    left = used[cls]
+    if left:
+        left = left - attributes.keys() - child_slots(module).keys() - parameter_slots(module).keys()
+        left -= buffer_slots(module).keys()
+    return left.union(held) if held else left
 
 
 def is_live(change: Change, trace: Trace | None, brought: Container[str] = ()) -> bool | None:
