@@ -95,15 +95,13 @@ class Kind(Offers):
             role: Ask for `gate` (a sigmoid and its like, which is no activation else) or `fused` (an activation inside
                 the formula) instead.
         """
-        roles = self._roles.of(type(module))
+        cls, role = type(module), role or self.kind
+        roles = self._roles.of(cls)
         if roles is not None:
-            return (role or self.kind) in roles
-        if role:
-            return False
-        cls = type(module)
+            return role in roles
         if cls not in self._offered:
             self._offered[cls] = self.makes(module)
-        return self._offered[cls]
+        return role == self.kind and self._offered[cls]
 
 
 def activations(*, registry: Registry | None = None) -> Kind:

@@ -42,17 +42,16 @@ def find_activations(
         NotApplicableError: For a place whose activation is no module, and for a model that has none.
         NoEffectError: For a selector that names nothing.
     """
-    kind = activations()
     terms = {at} if isinstance(at, str) else set(at)
+    role_of = _ask_once(activations())
 
     def wanted(module: Any) -> bool:
-        if isinstance(module, Switch) and module.option == option:
-            return True
-        named = any(cls.__name__ in terms for cls in type(module).__mro__)
-        return kind.holds(module) or (named and kind.holds(module, "gate"))
+        role = role_of(module)
+        named = role == "gate" and any(cls.__name__ in terms for cls in type(module).__mro__)
+        return named or role == "activation" or (isinstance(module, Switch) and module.option == option)
 
     found = select(model, at, kind=wanted, outermost=True)
-    for path, why in _out_of_reach(model, kind):
+    for path, why in _out_of_reach(model, role_of):
         if at == "*" or any(below(path, top) for top in select(model, at)):
             place = format_place(path, root="the root")
             raise NotApplicableError(f"{modifier} can't swap {why} at {place}, and swaps no model by half")
@@ -61,16 +60,29 @@ def find_activations(
     return found
 
 
-def _out_of_reach(model: nn.Module, kind: Kind) -> Iterator[tuple[str, str]]:
+def _ask_once(kind: Kind) -> Callable[[nn.Module], str]:
+    """What the classes of modules are, each asked for once: a model has hundreds of modules of a dozen classes."""
+    found: dict[type, str] = {}
+
+    def role_of(module: nn.Module) -> str:
+        cls = type(module)
+        if cls not in found:
+            found[cls] = next((role for role in ("activation", "gate", "fused") if kind.holds(module, role)), "")
+        return found[cls]
+
+    return role_of
+
+
+def _out_of_reach(model: nn.Module, role_of: Callable[[nn.Module], str]) -> Iterator[tuple[str, str]]:
     """Activations that aren't modules, by the path of the module whose code they are in."""
     functions = functions_of(model)
     for path, module in model.named_modules():
-        name = type(module).__name__
-        if kind.holds(module) or kind.holds(module, "gate"):
+        name, role = type(module).__name__, role_of(module)
+        if role in ("activation", "gate"):
             continue
         if isinstance(module, ScriptModule):
             yield path, f"what this {name}, which was scripted, holds"
-        elif kind.holds(module, "fused") and getattr(module, "apply_act", True):
+        elif role == "fused" and getattr(module, "apply_act", True):
             yield path, f"the activation inside the formula of {name}"
         elif called := _FUNCTIONS & functions.get(path, frozenset()):
             yield path, f"{min(called)}, which {name} calls as a function"
