@@ -65,8 +65,9 @@ def existing(model: nn.Module, paths: Any) -> list[str]:
 
 
 def of_torchvision(model: nn.Module) -> list[list[str]]:
-    """Each row of blocks, with what makes the image smaller in front of it; in a single row, what begins where a block
-    does that itself, and of a ViT each block. None where neither says where a stage begins.
+    """Each row of blocks, with what makes the image smaller in front of it; none where nothing says where one begins.
+
+    In a single row a stage begins where a block makes the image smaller itself; of a ViT each block is one.
     """
     if any(f".{kind}." in type(model).__module__ for kind in ("detection", "segmentation", "optical_flow")):
         return []

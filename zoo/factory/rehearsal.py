@@ -35,6 +35,7 @@ def preview(spec: str | Spec, *, registry: Registry | None = None) -> Changes:
 
 
 def blueprint_of(plan: Plan, registry: Registry) -> Blueprint:
+    """The bare arch on meta, with its trace; drawn once for each canonical spec of a registry."""
     # What a spec can't say, it can't be remembered by, and what a prefix points at may change.
     memo = {} if plan.obstacle or plan.spec.arch.source is not None else registry.keep(Workshop).blueprints
     with explain_arch_errors(plan):

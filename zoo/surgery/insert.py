@@ -90,6 +90,7 @@ def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
 
 
 def insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
+    """Put a layer among those that `Before` or `After` runs at a place, as the first or the last of them."""
     check_layer(layer)
     module, path = _innermost(model, at(model, path), path, first)
     refuse_uncalled(model, module, path)

@@ -81,6 +81,7 @@ def digest(tensor: Tensor) -> str:
 
 
 def digests(model: nn.Module) -> dict[str, str]:
+    """A sum over the bytes of each parameter and buffer, by name."""
     return {name: digest(tensor) for name, tensor in named_tensors(model).items()}
 
 
@@ -95,6 +96,7 @@ def same(got: Iterable[Tensor], expected: Iterable[Tensor], loosely: bool = Fals
 
 
 def finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether no number of these is NaN or infinite."""
     return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
 
 
@@ -105,6 +107,7 @@ def get_at(model: nn.Module, path: str) -> Any:
 
 
 def has(model: nn.Module, path: str) -> bool:
+    """Whether a module stands at a path."""
     try:
         model.get_submodule(path)
     except AttributeError:

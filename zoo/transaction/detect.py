@@ -207,4 +207,5 @@ def _tensor_change(
 
 
 def shape_of(state: TensorState | None) -> str:
+    """Dtype and sizes of a tensor, as a change shows them; empty for one that isn't there."""
     return "" if state is None else tensor_text(state)

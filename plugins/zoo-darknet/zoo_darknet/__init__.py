@@ -78,8 +78,9 @@ def recipe(model: Any) -> str:
 
 
 def sites(model: Any) -> Mapping[str, str]:
-    """`stem`, the first convolution. In a classifier `head`, the last layer with weights, `head_drop`, the file's own
-    dropout in front of it, and `softmax`.
+    """`stem`, the first convolution, and in a classifier `head`, `head_drop` and `softmax`.
+
+    `head` is the last layer with weights, `head_drop` the file's own dropout in front of it.
     """
     from .reading import read_network
 

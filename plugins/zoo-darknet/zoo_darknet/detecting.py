@@ -9,6 +9,7 @@ from .parts import Before, Layer
 
 
 def yolo(options: Options, before: Before) -> Layer:
+    """`[yolo]`: boxes by the anchors that `mask` picks, for each pixel of the map."""
     channels, _, _ = before.map(options)
     classes, num = options.integer("classes", 20), options.integer("num", 1, most=1_000)
     mask = options.integers("mask") or tuple(range(num))
@@ -22,6 +23,7 @@ def yolo(options: Options, before: Before) -> Layer:
 
 
 def region(options: Options, before: Before) -> Layer:
+    """`[region]`: boxes by every anchor, for each pixel of the map."""
     channels, _, _ = before.map(options)
     classes, num = options.integer("classes", 20), options.integer("num", 1, most=1_000)
     coords = options.integer("coords", 4, 4)
@@ -42,6 +44,7 @@ def region(options: Options, before: Before) -> Layer:
 
 
 def detection(options: Options, before: Before) -> Layer:
+    """`[detection]`: boxes for each cell of a grid over the image."""
     classes, num, side = (options.integer(n, d) for n, d in (("classes", 1), ("num", 1), ("side", 7)))
     coords, softmax = options.integer("coords", 1), options.flag("softmax")
     options.only("reorg", 0)

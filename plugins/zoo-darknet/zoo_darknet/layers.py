@@ -84,8 +84,9 @@ def _maxpool(size: int, stride: tuple[int, int], padding: int) -> nn.Module:
 
 
 class Shortcut(nn.Module):
-    """Adds other layers' maps to the last one's. Of a larger map every so many-th pixel counts, of more or fewer
-    channels those that both have, as in Darknet (resnet18.cfg).
+    """Adds other layers' maps to the last one's, as Darknet does (resnet18.cfg).
+
+    Of a larger map every so many-th pixel counts, of more or fewer channels those that both have.
 
     others: the other layers' numbers. steps: of each of their maps, every so many-th pixel counts.
     """

@@ -140,8 +140,9 @@ def _wrong_size(path: str | Path, size: int, header: Header, wanted: int) -> zoo
 
 
 def _places(model: nn.Module, layers: int | None) -> list[tuple[Tensor, Shape, bool]]:
-    """The model's tensors in the order of a file, with the shape that each has there, and whether it is a matrix of a
-    connected layer.
+    """The model's tensors in the order of a file.
+
+    Each comes with the shape that it has there, and whether it is a matrix of a connected layer.
     """
     inner = getattr(model, "_orig_mod", model)  # inside torch.compile's wrapper
     cfg = getattr(inner, "_cfg", None)

@@ -66,8 +66,10 @@ def _list_present(gradient: torch.Tensor | None) -> list[torch.Tensor]:
 
 
 def again(trial: Trial) -> str:
-    """A second application is `already` so and changes nothing, or changes the model once more and tells of it, or is
-    declined and leaves the model alone; it never breaks the model, and a spec with the part twice means the same.
+    """A second application never breaks the model, and a spec with the part twice means the same.
+
+    It is `already` so and changes nothing, or changes the model once more and tells of it, or is declined and leaves
+    the model alone.
     """
     model = trial.fresh()
     first, before, names = len(changes_of(model)), digests(model), list(named_tensors(model))

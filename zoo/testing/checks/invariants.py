@@ -20,8 +20,9 @@ from ..tools import brief, digest, digests, find_shared, get_at, has, leaves, li
 
 
 def weights(trial: Trial) -> None:
-    """What stays has the values that it had, to the last byte, unless the record tells of it: under one seed a variant
-    has its bare base's weights, and a live model keeps its own.
+    """What stays has the values that it had, to the last byte, unless the record tells of it.
+
+    Under one seed a variant has its bare base's weights, and a live model keeps its own.
     """
     variant = trial.variant
     both = {name: value for name, value in digests(variant).items() if not trial.is_recorded(name)}
