@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .primitives.resize import make_like as make_like
     from .primitives.resize import tie_again as tie_again
     from .registry.declarations import Arch as Arch
+    from .registry.declarations import Effects as Effects
     from .registry.declarations import Family as Family
     from .registry.declarations import Modifier as Modifier
     from .registry.declarations import Where as Where
@@ -115,7 +116,7 @@ _HOMES = {
     "report.changes": "changes",
     "files.manifest": "Manifest",
     "surgery.mixins": "Mixin",
-    "registry.declarations": "Arch Family Modifier Where",
+    "registry.declarations": "Arch Effects Family Modifier Where",
     "registry.declare": "arch family modifier",
     "files.match": "Report",
     "files.weights": "carry",

@@ -59,7 +59,7 @@ def chain(*channels: Size, block: zoo.Template | None = None) -> nn.Module:
     return Chain(channels, block)
 
 
-@zoo.modifier(examples=["grow(64)", "grow(64, fade=True)"])
+@zoo.modifier(examples=["grow(64)", "grow(64, fade=True)"], effects=zoo.Effects(keys="add"))
 def grow(
     model: nn.Module,
     /,
@@ -80,7 +80,7 @@ def grow(
     return model
 
 
-@zoo.modifier(examples=["shrink"])
+@zoo.modifier(examples=["shrink"], effects=zoo.Effects(keys="remove"))
 def shrink(model: nn.Module, /, block: Annotated[int, Ge(0)] | None = None, at: zoo.Where = "*") -> nn.Module:
     """Take a block out of a chain, the last one or the one of this number. The others keep their names."""
     for one in _chains(model, at):

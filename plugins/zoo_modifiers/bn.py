@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@zoo.modifier(examples=["bn(eps=1e-4)", "bn(momentum=0.01)"])
+@zoo.modifier(examples=["bn(eps=1e-4)", "bn(momentum=0.01)"], effects=zoo.Effects(keys="keep"))
 def bn(
     model: nn.Module,
     /,

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@zoo.modifier(examples=["dropout", "dropout(0.2)", "dropout(0.1, at=stem)"])
+@zoo.modifier(
+    examples=["dropout", "dropout(0.2)", "dropout(0.1, at=stem)"], effects=zoo.Effects(keys="keep", preserves=True)
+)
 def dropout(model: nn.Module, /, p: Annotated[float, Ge(0), Le(1)] = 0.5, at: zoo.Where = "head") -> nn.Module:
     """Dropout with probability p in front of a site (Srivastava et al. 2014).
 

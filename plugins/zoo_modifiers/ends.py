@@ -65,7 +65,7 @@ def _put_classifier(model: nn.Module, path: str, n: int) -> nn.Module:
     return zoo.replace(model, path, old if there == n else zoo.make_classifier(model, path, n))
 
 
-@zoo.modifier(examples=["in_chans(1)", "in_chans(4, init=random)"])
+@zoo.modifier(examples=["in_chans(1)", "in_chans(4, init=random)"], effects=zoo.Effects(keys="keep"))
 def in_chans(
     model: nn.Module, /, n: Annotated[int, Ge(1)], init: Literal["timm", "random"] = "timm", at: zoo.Where = "stem"
 ) -> nn.Module:

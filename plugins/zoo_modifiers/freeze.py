@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _FIXED = "_zoo_fixed"
 
 
-@zoo.modifier(examples=["freeze", "freeze(stem)"])
+@zoo.modifier(examples=["freeze", "freeze(stem)"], effects=zoo.Effects(keys="keep", preserves=True))
 def freeze(model: nn.Module, /, at: zoo.Where = "*", bn_stats: bool = True) -> nn.Module:
     """Take parameters out of training: they need no gradient, and lose the one that they have.
 
@@ -41,7 +41,7 @@ def freeze(model: nn.Module, /, at: zoo.Where = "*", bn_stats: bool = True) -> n
     return model
 
 
-@zoo.modifier(examples=["unfreeze", "unfreeze(stem)"])
+@zoo.modifier(examples=["unfreeze", "unfreeze(stem)"], effects=zoo.Effects(keys="keep", preserves=True))
 def unfreeze(model: nn.Module, /, at: zoo.Where = "*") -> nn.Module:
     """Put parameters, and the running statistics that `freeze` holds, back into training.
 

@@ -76,7 +76,7 @@ def _make_layer(model: nn.Module, path: str, n: int) -> nn.Module:
     return layer
 
 
-@zoo.modifier(examples=["drop_heads(reg)"])
+@zoo.modifier(examples=["drop_heads(reg)"], effects=zoo.Effects(keys="remove"))
 def drop_heads(model: nn.Module, /, *names: str) -> nn.Module:
     """Take heads away that `heads` put there; the others keep their names and weights."""
     there = zoo.heads_of(model)

@@ -16,7 +16,7 @@ def _without_underscore(name: str) -> str:
     return name.removesuffix("_")
 
 
-@zoo.modifier(examples=["reinit(head)", "reinit(Linear, normal, std=0.02)"])
+@zoo.modifier(examples=["reinit(head)", "reinit(Linear, normal, std=0.02)"], effects=zoo.Effects(keys="keep"))
 def reinit(
     model: nn.Module,
     /,

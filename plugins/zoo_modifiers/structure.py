@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@zoo.modifier(examples=["append(head, Dropout(0.1))"])
+@zoo.modifier(examples=["append(head, Dropout(0.1))"], effects=zoo.Effects(keys="add"))
 def append(
     model: nn.Module, /, site: zoo.Where | None = None, layer: zoo.Layer | None = None, **parts: zoo.Layer
 ) -> nn.Module:
@@ -68,7 +68,7 @@ class Tail(zoo.Mixin):
         return output
 
 
-@zoo.modifier(examples=["prepend(head, Dropout(0.1))"])
+@zoo.modifier(examples=["prepend(head, Dropout(0.1))"], effects=zoo.Effects(keys="add"))
 def prepend(model: nn.Module, /, site: zoo.Where, layer: zoo.Layer) -> nn.Module:
     """A layer in front of each site: in a Sequential its first element, otherwise it runs before the module."""
     return _put(model, site, layer, first=True)
@@ -86,7 +86,7 @@ def _put(model: nn.Module, site: zoo.Where, layer: zoo.Layer, first: bool) -> nn
     return model
 
 
-@zoo.modifier(examples=["remove(head)"])
+@zoo.modifier(examples=["remove(head)"], effects=zoo.Effects(keys="remove"))
 def remove(model: nn.Module, /, site: zoo.Where) -> nn.Module:
     """Take modules out. An Identity stays in the place of each, so that the names of the others stand."""
     for path in zoo.select(model, site, outermost=True):
@@ -118,7 +118,7 @@ _SETTABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-@zoo.modifier(name="set", examples=["set(BatchNorm2d, eps=1e-3)"])
+@zoo.modifier(name="set", examples=["set(BatchNorm2d, eps=1e-3)"], effects=zoo.Effects(keys="keep"))
 def set_(model: nn.Module, /, site: zoo.Where, **options: float | bool | None) -> nn.Module:
     """Other numbers for modules that stay: `eps`, `momentum`, `p`, `negative_slope`, `inplace`.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import zoo
@@ -41,3 +43,37 @@ def test_a_declaration_that_cannot_work_says_why(code: str, message: str) -> Non
     with pytest.raises(zoo.PluginError) as caught:
         exec(code, {"zoo": zoo})
     assert str(caught.value) == message
+
+
+EFFECTS = [
+    ({"effects": "keep"}, "effects are what zoo.Effects makes, not 'keep'"),
+    (
+        {"effects": zoo.Effects(keys="keeps")},
+        "effects: keys='keeps'; expected one of 'keep', 'add', 'remove', 'change'",
+    ),  # type: ignore[arg-type]
+    ({"effects": zoo.Effects(preserves=1)}, "effects: preserves=1; expected True or False"),  # type: ignore[arg-type]
+    ({"effects": zoo.Effects(repeats="no")}, "effects: repeats='no'; expected True or False"),  # type: ignore[arg-type]
+    ({"effects": zoo.Effects(after="heads")}, "effects: after='heads'; expected a tuple of names, such as ('heads',)"),  # type: ignore[arg-type]
+    ({"effects": zoo.Effects(before=(1,))}, "effects: before=(1,); expected a tuple of names, such as ('heads',)"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("said", "text"), EFFECTS)
+def test_effects_that_are_none(said: dict[str, Any], text: str) -> None:
+    def leaky(model: Any, /) -> Any:
+        """Nothing."""
+
+    with pytest.raises(zoo.PluginError) as met:
+        zoo.modifier(**said)(leaky)
+    assert str(met.value) == f"modifier 'leaky': {text}"
+
+
+def test_effects_are_kept_with_the_modifier() -> None:
+    said = zoo.Effects(keys="add", preserves=True, repeats=False, after=("heads",), before=("freeze",))
+
+    @zoo.modifier(effects=said)
+    def leaky(model: Any, /) -> Any:
+        """Nothing."""
+
+    assert leaky.effects is said
+    assert zoo.modifier(leaky.apply).effects == zoo.Effects()

@@ -173,7 +173,7 @@ def modify(
     inner = _editable(model)
     info = info_of(inner) or Info(Spec(Call(f"?{_base_name(inner)}")))
     calls = _parts(mods, info.spec) if isinstance(mods, Spec) else read_mods(mods)
-    steps = steps_of(calls, registry, "+".join(map(str, calls)))
+    steps = steps_of(calls, registry, "+".join(map(str, calls)), info.spec.parts)
     optimizers = _following(optimizer, group, copy)
     with registry.keep(Workshop).lock:
         start = Snapshot(inner)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..messages.errors import OptionError, PluginError, ZooError, locate
-from ..registry.declarations import Arch, Modifier
+from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, locate
+from ..registry.declarations import Arch, Effects, Modifier
 from ..registry.owners import Owned
 from ..registry.registry import Registry
 from ..spec.spec import Spec
@@ -17,6 +17,7 @@ from .bind import Bound, add_keywords, bind, unknown_option
 from .check import check
 from .lookup import find_base, find_modifier
 from .options import options_of, signature
+from .order import check_order
 
 
 @dataclass(frozen=True)
@@ -101,18 +102,32 @@ def _check_rest(arch: Arch, rest: Mapping[str, Any], registry: Registry) -> None
             raise unknown_option(arch.name, name, options, shown)
 
 
-def steps_of(calls: Sequence[Call], registry: Registry, whole: str) -> tuple[Step, ...]:
-    """The modifiers of some parts, each with its options bound; `whole` is what an error says they are parts of."""
+def steps_of(calls: Sequence[Call], registry: Registry, whole: str, earlier: Sequence[Call] = ()) -> tuple[Step, ...]:
+    """The modifiers of some parts, each with its options bound, in an order that they agree to.
+
+    whole: what an error says that they are parts of. earlier: what was applied to the model before.
+    """
     steps = []
+    chain = [(call.name, _effects_of(call, registry)) for call in earlier]
     for number, call in enumerate(calls, 1):
         place = f"part {number}, '{call}', of '{whole}'"
         try:
             found = find_modifier(call.name, registry)
             bound = bind(replace(call, name=found.name), found.value.apply, 1, registry)
+            check_order(chain, found.name, found.value.effects)
         except ZooError as error:
             raise locate(error, place) from None
+        chain.append((found.name, found.value.effects))
         steps.append(Step(found.value, bound, found.plugin.owner, place, registry))
     return tuple(steps)
+
+
+def _effects_of(call: Call, registry: Registry) -> Effects:
+    """What a modifier that was applied before declares; of one that isn't installed any more nothing is known."""
+    try:
+        return find_modifier(call.name, registry).value.effects
+    except UnknownNameError:
+        return Effects()
 
 
 def sources_of(arch: Arch, weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,6 +95,38 @@ class Family:
         return inspect.getdoc(self.resolve) or ""
 
 
+# What a modifier may do to the names in a state dict, whatever its options: nothing; bring new ones alone; take some
+# away alone; both, which is nothing said.
+KEYS = ("keep", "add", "remove", "change")
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a modifier promises of itself, beyond what every modifier promises; for all that its options can be.
+
+    The engine holds it to that: what it does to keys is looked at each time that it's applied, the order when a spec is
+    resolved, before anything is built; the kit looks at the rest.
+
+    Attributes:
+        keys: what it does to the names in the state dict: `keep`, `add` and never take away, `remove` and never add,
+            or `change`, which says nothing.
+        preserves: whether the model computes in eval mode, right afterwards, what it did before.
+        repeats: whether it may stand in one spec more than once.
+        after: names of modifiers; where one of them stands in a spec too, this one has to come behind it.
+        before: names of modifiers that this one has to come in front of.
+
+    Example:
+        >>> zoo.Effects(keys="add", preserves=True, after=("num_classes",))
+        Effects(keys='add', preserves=True, repeats=True, after=('num_classes',), before=())
+    """
+
+    keys: Literal["keep", "add", "remove", "change"] = "change"
+    preserves: bool = False
+    repeats: bool = True
+    after: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Modifier:
     """An edit of a built model, as `zoo.modifier` makes it of a function.
@@ -103,11 +135,13 @@ class Modifier:
         name: what a spec calls it.
         apply: `(model, /, **options) -> model`; the options are the signature.
         examples: parts of a spec that show it.
+        effects: what it promises of itself.
     """
 
     name: str
     apply: Callable[..., Any]
     examples: tuple[str, ...]
+    effects: Effects = Effects()
 
     @property
     def doc(self) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
 from ..messages.errors import PluginError
-from .declarations import RESERVED_OPTIONS, Arch, Family, Modifier, Sample, Sites
+from ..messages.text import list_names
+from .declarations import KEYS, RESERVED_OPTIONS, Arch, Effects, Family, Modifier, Sample, Sites
 
+_NONE_SAID = Effects()
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
@@ -104,9 +106,16 @@ def family(
 @overload
 def modifier(apply: Callable[..., Any], /) -> Modifier: ...
 @overload
-def modifier(*, name: str | None = None, examples: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Modifier]: ...
 def modifier(
-    apply: Callable[..., Any] | None = None, /, *, name: str | None = None, examples: Sequence[str] = ()
+    *, name: str | None = None, examples: Sequence[str] = (), effects: Effects = ...
+) -> Callable[[Callable[..., Any]], Modifier]: ...
+def modifier(
+    apply: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    examples: Sequence[str] = (),
+    effects: Effects = _NONE_SAID,
 ) -> Modifier | Callable[[Callable[..., Any]], Modifier]:
     """Declare a function `(model, /, **typed options) -> model` as a modifier.
 
@@ -117,13 +126,14 @@ def modifier(
         apply: the function, where `@zoo.modifier` stands alone: every option has a default then.
         name: what a spec calls it; by default the function's name.
         examples: parts of a spec that show it, such as `["leaky(0.2)"]`; the listings and the kit use them.
+        effects: what it promises of itself: `zoo.Effects(keys="keep")` where no key comes or goes. It is held to that.
 
     Returns:
         A `zoo.Modifier` in the function's place, or what makes one. It can still be called.
 
     Raises:
         PluginError: there is no docstring, no model in front, an option without a type or with a name that `zoo.create`
-            takes, or no example where an option has no default.
+            takes, no example where an option has no default, or effects that are none.
 
     Example:
         >>> @zoo.modifier(examples=["leaky(0.2)"])
@@ -141,7 +151,8 @@ def modifier(
         _check(own, "modifier", apply)
         parameters = list(inspect.signature(apply).parameters.values())
         _check_options(own, parameters, examples)
-        return Modifier(own, apply, tuple(examples) or (own,))
+        _check_effects(own, effects)
+        return Modifier(own, apply, tuple(examples) or (own,), effects)
 
     return declare if apply is None else declare(apply)
 
@@ -163,6 +174,22 @@ def _check_options(name: str, parameters: Sequence[inspect.Parameter], examples:
     needed = [option.name for option in options if option.default is option.empty]
     if needed and not examples:
         raise PluginError(f"{what}: '{needed[0]}' has no default, so give examples=[\"{name}(...)\"]")
+
+
+def _check_effects(name: str, effects: Any) -> None:
+    """Raise PluginError for what no modifier can promise."""
+    what = f"modifier '{name}': effects"
+    if not isinstance(effects, Effects):
+        raise PluginError(f"{what} are what zoo.Effects makes, not {effects!r}")
+    if effects.keys not in KEYS:
+        raise PluginError(f"{what}: keys={effects.keys!r}; expected one of {list_names(KEYS)}")
+    for word in ("preserves", "repeats"):
+        if not isinstance(getattr(effects, word), bool):
+            raise PluginError(f"{what}: {word}={getattr(effects, word)!r}; expected True or False")
+    for word in ("after", "before"):
+        names = getattr(effects, word)
+        if not isinstance(names, tuple) or not all(isinstance(one, str) and one for one in names):
+            raise PluginError(f"{what}: {word}={names!r}; expected a tuple of names, such as ('heads',)")
 
 
 def check_name(kind: str, name: Any) -> None:

@@ -30,6 +30,7 @@ TRIALS = checks_of(
     application.applies,
     application.round_trip,
     application.again,
+    application.effects,
     application.isolation,
     application.global_state,
     invariants.weights,

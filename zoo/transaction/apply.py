@@ -19,7 +19,7 @@ from ..surgery.provenance import Info, attach, info_of
 from ..trace.trace import Trace, call_with_trace, is_live
 from .already import find_already
 from .detect import Delta, compare
-from .promises import broken_promise
+from .promises import broken_effects, broken_promise
 from .snapshot import snapshot_after
 from .transaction import Transaction
 from .write_log import Writes
@@ -79,7 +79,7 @@ def _apply(transaction: Transaction, step: Step, trace: Trace | None, brought: s
         attach(result, info)
     after = snapshot_after(before, result)
     delta = Delta(before, after)
-    if problem := broken_promise(delta, name):
+    if problem := broken_promise(delta, name) or broken_effects(delta, step.modifier):
         raise problem
     found = compare(delta, part) or find_already(before, run, part)
     if not found:

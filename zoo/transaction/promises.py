@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..messages.errors import PluginError
 from ..messages.text import format_place
+from ..registry.declarations import Modifier
 from ..surgery.config import PLAIN, TORCHS_OWN
 from ..surgery.mixins import parts_of
 from ..surgery.walk import NON_PERSISTENT, child_slots, join, parent_path
@@ -24,6 +25,33 @@ def broken_promise(delta: Delta, name: str) -> PluginError | None:
             error.promise = promise
             return error
     return None
+
+
+def broken_effects(delta: Delta, modifier: Modifier) -> PluginError | None:
+    """What a modifier did to the names in the state dict, where it declares that it does no such thing."""
+    keys = modifier.effects.keys
+    came = None if keys in ("add", "change") else _gain(delta, forwards=True)
+    went = None if keys in ("remove", "change") else _gain(delta, forwards=False)
+    if came is None and went is None:
+        return None
+    done = f"added '{came}'" if came is not None else f"took '{went}' away"
+    error = PluginError(f"modifier '{modifier.name}' declares keys='{keys}', and {done}")
+    error.promise = "effects"
+    return error
+
+
+def _gain(delta: Delta, forwards: bool) -> str | None:
+    """A name in the state dict that one of the two moments has and the other hasn't, if there is one."""
+    sides = [(path, old, new) if forwards else (path, new, old) for path, old, new in [*delta.moved, *delta.stayed]]
+    had = {join(path, name) for path, old, _ in sides for name in _saved(old)}
+    return next((full for path, _, new in sides for name in _saved(new) if (full := join(path, name)) not in had), None)
+
+
+def _saved(state: ModuleState | None) -> Iterator[str]:
+    """The names of a module's own tensors that a state dict has."""
+    if state is not None and state.held:
+        hidden = state.slots(NON_PERSISTENT)
+        yield from (name for name in state.named if name not in hidden)
 
 
 def _renamed(delta: Delta) -> str | None:

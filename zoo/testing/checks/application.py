@@ -9,8 +9,10 @@ import torch
 from ...factory.factory import create, spec_of
 from ...messages.errors import PluginError, ZooError
 from ...messages.text import list_names
+from ...plan.lookup import find_modifier
 from ...plan.resolve import plan_of
 from ...report.diff import diff
+from ...spec.parser import read_mods
 from ...spec.spec import parse
 from ...surgery.changes import What
 from ...surgery.provenance import changes_of
@@ -92,6 +94,21 @@ def again(trial: Trial) -> str:
     trial.ground.runs()
     run(model, trial.arguments)
     return "already so" if all(change.kind is What.ALREADY for change in more) else "it stacks"
+
+
+def effects(trial: Trial) -> str:
+    """What the modifier declares of itself is so: what it does to the names in the state dict, and that the model goes
+    on computing what it did, in eval mode.
+    """
+    declared = find_modifier(read_mods(trial.mod)[0].name, trial.registry).value.effects
+    had, has = trial.ground.model.state_dict().keys(), trial.variant.state_dict().keys()
+    came, went = [name for name in has if name not in had], [name for name in had if name not in has]
+    assert not came or declared.keys in ("add", "change"), f"keys='{declared.keys}', and {list_names(came)} came"
+    assert not went or declared.keys in ("remove", "change"), f"keys='{declared.keys}', and {list_names(went)} went"
+    if declared.preserves:
+        before, after = trial.ground.runs(), run(trial.apply(trial.ground.fresh()), trial.arguments)
+        assert same(after, before, loosely=True), "preserves=True, and the model computes something else"
+    return f"keys='{declared.keys}', preserves={declared.preserves}"
 
 
 def isolation(trial: Trial) -> None:
