@@ -51,7 +51,7 @@ def _saved(state: ModuleState | None) -> Iterator[str]:
     """The names of a module's own tensors that a state dict has."""
     if state is not None and state.held:
         hidden = state.slots(NON_PERSISTENT)
-        yield from (name for name in state.named if name not in hidden)
+        yield from (name for name in state.tensors if name not in hidden)
 
 
 def _renamed(delta: Delta) -> str | None:
