@@ -97,9 +97,7 @@ def again(trial: Trial) -> str:
 
 
 def effects(trial: Trial) -> str:
-    """What the modifier declares of itself is so: what it does to the names in the state dict, and that the model goes
-    on computing what it did, in eval mode.
-    """
+    """What the modifier declares of itself is so: of the names in the state dict, and of what the model computes."""
     declared = find_modifier(read_mods(trial.mod)[0].name, trial.registry).value.effects
     had, has = trial.ground.model.state_dict().keys(), trial.variant.state_dict().keys()
     came, went = [name for name in has if name not in had], [name for name in had if name not in has]
