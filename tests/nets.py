@@ -156,7 +156,7 @@ def tensors(output: Any) -> list[Tensor]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two outputs hold as many tensors, equal to the last bit."""
+    """Whether two outputs hold equal tensors, to the last bit."""
     return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
 
 
@@ -182,10 +182,8 @@ def gradients(model: nn.Module, loss: Tensor) -> list[Tensor]:
 
 def there(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers, those outside of the state dict too."""
-    return {
-        **dict(model.named_parameters(remove_duplicate=False)),
-        **dict(model.named_buffers(remove_duplicate=False)),
-    }
+    pairs = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    return dict(pairs)
 
 
 def ties(model: nn.Module) -> set[tuple[str, ...]]:
@@ -208,7 +206,7 @@ def changed(spec: str) -> dict[str, str]:
     return {change.path: change.what for change in zoo.changes(zoo.create(spec))}
 
 
-# -- copies -----------------------------------------------------------------------------------------------------------
+# -- copies, and registries -------------------------------------------------------------------------------------------
 
 
 def pickled(model: nn.Module) -> Any:
@@ -241,8 +239,6 @@ WAYS: dict[str, Callable[[nn.Module], Any]] = {
     "twice": lambda m: copy.deepcopy(pickled(copy.deepcopy(m))),
     "compile": compiled,
 }
-
-# -- registries -------------------------------------------------------------------------------------------------------
 
 
 def registry_of(*declarations: Any, beside: tuple[Any, ...] = (), owner: str = "") -> zoo.Registry:

@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.optim import SGD, Adafactor, Adagrad, Adam, AdamW, RMSprop
 from torch.optim import lr_scheduler as schedules
 
 import zoo
+from tests.digits import digits
 from zoo.checkpoint.packing import pack, unpack
 
 SPEC = "mlp(in_features=64, hidden=[16], num_classes=10)+dropout(0.2)"
 FIRST, LATER = 7, 6
 
 
-@pytest.fixture(scope="module")
-def digits() -> tuple[torch.Tensor, torch.Tensor]:
-    data = load_digits()
-    return torch.tensor(data.data[:320], dtype=torch.float32) / 16, torch.tensor(data.target[:320])
+@pytest.fixture(scope="module", name="digits")
+def flat_digits() -> tuple[torch.Tensor, torch.Tensor]:
+    images, labels = digits(320)
+    return images.flatten(1), labels
 
 
 def train(model: nn.Module, optimizer: Any, scheduler: Any, digits: Any, steps: range) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
+from tests.nets import compiled
 from tests.pictures import Picture
 
 
@@ -393,11 +394,6 @@ def test_modify_gives_what_create_gives() -> None:
 
 
 # --- compiled models ---------------------------------------------------------------------------------------------
-
-
-def compiled(model: nn.Module) -> Any:
-    torch._dynamo.reset()
-    return torch.compile(model, backend="eager", fullgraph=True)
 
 
 SHOWS = ["replace(act, Tanh())", "dropout(1.0, at=fc)", "bn(eps=9.0)", "act(silu)+dropout(1.0, at=fc)"]

@@ -11,12 +11,12 @@ import pytest
 import torch
 import zoo_archs
 import zoo_modifiers as zoo_modifiers_plugin
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 import zoo
+from tests.digits import digits
 from tests.pictures import Picture
 from zoo.registry.registry import Registry
 
@@ -37,10 +37,9 @@ def make(request: pytest.FixtureRequest) -> Callable[[Any], Optimizer]:
     return MAKERS[request.param]
 
 
-@pytest.fixture(scope="module")
-def digits() -> tuple[Tensor, Tensor]:
-    images, labels = load_digits(return_X_y=True)
-    return torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8)[:256] / 16, torch.tensor(labels)[:256]
+@pytest.fixture(scope="module", name="digits")
+def some_digits() -> tuple[Tensor, Tensor]:
+    return digits(256)
 
 
 def steps(model: nn.Module, optimizers: list[Optimizer], data: tuple[Tensor, Tensor], epochs: int = 1) -> list[float]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import zoo
+from tests.digits import digits
 
 SPEC = (
     "convnet(channels=8, depth=2, in_chans=1)+act(silu)+append(blocks.0, Conv2d(8, 8, 1))"
@@ -24,13 +25,10 @@ SPEC = (
 )
 
 
-def digits(count: int = 256) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (N, 1, 8, 8) from 0 to 1, the digit (N,), and the share of dark pixels (N, 1)."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    x = torch.tensor(images[:count], dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    return x, torch.tensor(labels[:count]), x.flatten(1).mean(1, keepdim=True)
+def digits_and_ink(count: int = 256) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, the digit (N,), and the share of dark pixels (N, 1)."""
+    x, labels = digits(count)
+    return x, labels, x.flatten(1).mean(1, keepdim=True)
 
 
 def loss_of(out: dict[str, Tensor], digit: Tensor, ink: Tensor) -> Tensor:
@@ -39,7 +37,7 @@ def loss_of(out: dict[str, Tensor], digit: Tensor, ink: Tensor) -> Tensor:
 
 @torch.no_grad()
 def evaluated(model: nn.Module) -> float:
-    x, digit, ink = digits()
+    x, digit, ink = digits_and_ink()
     return loss_of(copy.deepcopy(model).eval()(x), digit, ink).item()
 
 
@@ -56,7 +54,7 @@ def test_timms_optimizers_and_schedulers() -> None:
     scheduler, epochs = create_scheduler_v2(optimizer, sched="cosine", num_epochs=10, min_lr=0.0)
     before, rates = evaluated(model), []
     for epoch in range(epochs):
-        for x, digit, ink in DataLoader(TensorDataset(*digits()), batch_size=64, shuffle=True):
+        for x, digit, ink in DataLoader(TensorDataset(*digits_and_ink()), batch_size=64, shuffle=True):
             optimizer.zero_grad()
             loss_of(model.train()(x), digit, ink).backward()
             optimizer.step()
@@ -88,7 +86,7 @@ def test_lightnings_trainer(tmp_path: Path) -> None:
 
     lit = Lit()
     before = evaluated(lit.model)
-    loader = DataLoader(TensorDataset(*digits()), batch_size=64, shuffle=True)
+    loader = DataLoader(TensorDataset(*digits_and_ink()), batch_size=64, shuffle=True)
     quiet = {
         "logger": False,
         "enable_checkpointing": False,
@@ -119,7 +117,7 @@ def test_hugging_faces_trainer(tmp_path: Path) -> None:
 
     model = zoo.become(zoo.create(SPEC), "", WithLoss)
     before = evaluated(model)
-    x, digit, ink = digits()
+    x, digit, ink = digits_and_ink()
     rows = [{"x": x[i], "digit": digit[i], "ink": ink[i], "unknown": 1} for i in range(len(x))]
     settings = TrainingArguments(
         output_dir=str(tmp_path),
@@ -187,7 +185,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("processes")
     model = zoo.create(SPEC).eval()
-    torch.save((model.state_dict(), digits(8)), folder / "given.pt")
+    torch.save((model.state_dict(), digits_and_ink(8)), folder / "given.pt")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -198,7 +196,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, 
 @pytest.mark.slow  # two more processes import torch
 def test_distributed_data_parallel(two_processes: tuple[nn.Module, list[dict[str, Any]]]) -> None:
     model, found = copy.deepcopy(two_processes[0]), two_processes[1]
-    x, digit, ink = digits(8)
+    x, digit, ink = digits_and_ink(8)
     loss_of(model(x), digit, ink).backward()
     for name, parameter in model.named_parameters():
         for one in found:
@@ -208,7 +206,7 @@ def test_distributed_data_parallel(two_processes: tuple[nn.Module, list[dict[str
 @pytest.mark.slow  # two more processes import torch
 def test_fully_sharded_from_meta(two_processes: tuple[nn.Module, list[dict[str, Any]]]) -> None:
     model, found = copy.deepcopy(two_processes[0]), two_processes[1]
-    x, digit, ink = digits(8)
+    x, digit, ink = digits_and_ink(8)
     out = model(x)
     for rank, one in enumerate(found):
         torch.testing.assert_close(one["out"], {name: y[rank::2] for name, y in out.items()})
@@ -227,7 +225,7 @@ def test_torchaos_quantize() -> None:
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
     model = zoo.create("mlp(64, hidden=[64, 64])+act(gelu)+append(layers.1, Linear(64, 64))+heads(digit=10, ink=1)")
-    x = digits(32)[0]
+    x = digits_and_ink(32)[0]
     before = model.eval()(x)
     quantize_(model, Int8WeightOnlyConfig())
     after = model(x)
@@ -244,13 +242,13 @@ def test_onnx(tmp_path: Path) -> None:
     import onnxruntime
 
     model = zoo.create(SPEC.replace("digit=10, ink=1", "species=20, age=1")).eval()
-    x = digits(3)[0]
+    x = digits_and_ink(3)[0]
     batch = {"x": {0: torch.export.Dim("batch")}}
     names = list(model(x))  # by name, whatever the order in the spec
     assert names == ["age", "species"]
     torch.onnx.export(model, (x,), tmp_path / "net.onnx", dynamo=True, dynamic_shapes=batch, output_names=names)
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
-    more = digits(7)[0]
+    more = digits_and_ink(7)[0]
     found = session.run(names, {session.get_inputs()[0].name: more.numpy()})
     for y, wanted in zip(found, model(more).values(), strict=True):
         torch.testing.assert_close(torch.tensor(y), wanted)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import zoo
+from tests.digits import digits
 
 SPEC = "convnet(channels=16, depth=3, in_chans=1)+heads(digit=10, ink=1)"
 
 
-def digits() -> tuple[Tensor, Tensor, Tensor]:
-    """Images (N, 1, 8, 8) from 0 to 1, the digit, and the share of dark pixels, scaled to mean 0 and deviation 1."""
-    images, labels = load_digits(return_X_y=True)
-    x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
+def digits_and_ink() -> tuple[Tensor, Tensor, Tensor]:
+    """Images, the digit, and the share of dark pixels, scaled to mean 0 and deviation 1."""
+    x, labels = digits()
     dark = (x > 0.5).flatten(1).sum(1, keepdim=True).float()
-    return x, torch.tensor(labels), (dark - dark.mean()) / dark.std()
+    return x, labels, (dark - dark.mean()) / dark.std()
 
 
 def losses(out: dict[str, Tensor], digit: Tensor, ink: Tensor) -> dict[str, Tensor]:
@@ -34,7 +33,7 @@ def evaluate(model: nn.Module, x: Tensor, digit: Tensor, ink: Tensor) -> tuple[d
 
 
 def test_two_heads_train_on_digits() -> None:
-    x, digit, ink = digits()
+    x, digit, ink = digits_and_ink()
     order = torch.randperm(len(x))
     train, test = order[:1400], order[1400:]
     model = zoo.create(SPEC)
