@@ -7,7 +7,7 @@ from typing import Any
 
 import zoo
 
-from ._timm import ACTIVATIONS, CLASSES, NORMS
+from . import _timm
 from .act import act
 from .bn import bn
 from .dropout import dropout
@@ -36,14 +36,14 @@ def zoo_layers() -> Mapping[str, Callable[..., Any] | str]:
 
 @zoo.hookimpl
 def zoo_activations() -> Mapping[str, Callable[..., Any] | str]:
-    return ACTIVATIONS
+    return _timm.activations()
 
 
 @zoo.hookimpl
 def zoo_norms() -> Mapping[str, Callable[..., Any] | str]:
-    return NORMS
+    return _timm.norms()
 
 
 @zoo.hookimpl
 def zoo_classes() -> Mapping[str, str]:
-    return CLASSES
+    return _timm.CLASSES
