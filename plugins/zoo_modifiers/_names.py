@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
-import zoo
-
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 
 @dataclass(frozen=True)
@@ -29,17 +26,3 @@ class Canonical:
 ALIASES = {"swish": "silu", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish"}
 
 Activation = Annotated[str, Canonical(lambda name: ALIASES.get(name, name))]
-
-
-def holders(model: nn.Module, at: zoo.Where, kind: Callable[[Any], bool]) -> dict[str, nn.Module]:
-    """The modules that a selector names; NoEffectError says so, where it's parameters that bear the name."""
-    try:
-        return dict(zoo.select(model, at, kind=kind))
-    except zoo.NoEffectError as error:
-        terms = [term for term in ([at] if isinstance(at, str) else at) if not term.startswith("!")]
-        for name, _ in model.named_parameters():
-            if any(fnmatchcase(name, term) for term in terms):
-                holder = name.rpartition(".")[0]
-                say = f", such as '{holder}', which holds it" if holder else ""
-                raise zoo.NoEffectError(f"{error}; '{name}' is a parameter, and at= takes modules{say}") from None
-        raise

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import zoo
 
-from ._names import Canonical, holders
+from ._names import Canonical
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +33,7 @@ def reinit(
     if scheme is None and (options or bias is not None):
         raise zoo.OptionError("reinit: options belong to a scheme, as in reinit(Linear, normal, std=0.02)")
     draw = None if scheme is None else zoo.bind_scheme(scheme, options, "reinit")
-    found = holders(model, at, _has_parameters)
+    found = zoo.select(model, at, kind=_has_parameters)
     if not found:
         raise zoo.NotApplicableError(f"this {type(model).__name__} has no parameter to initialise")
     for path in found:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..messages.errors import NoEffectError, OptionError
 from .provenance import is_numbered, sites_of
-from .walk import below, parent_path, places
+from .walk import below, join, parameters_of, parent_path, places
 from .wrappers import held_by
 
 if TYPE_CHECKING:
@@ -170,7 +170,20 @@ def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -
         raise NoEffectError(f"at={term}: this {type(model).__name__} has {parts[0]} to {parts[-1]}")
     named = ", ".join(site for site in sites if not is_numbered(site, sites)) or "none"
     some = ", ".join(repr(path) for path in list(everything)[1:7])
-    raise NoEffectError(f"at={term} matches nothing in this {type(model).__name__}; sites: {named}; paths: {some} …")
+    meant = _as_a_parameter(everything, term)
+    kind = type(model).__name__
+    raise NoEffectError(f"at={term} matches nothing in this {kind}; sites: {named}; paths: {some} …{meant}")
+
+
+def _as_a_parameter(everything: Mapping[str, nn.Module], term: str) -> str:
+    """What to say where a term names a parameter, which is no place; nothing where it names none."""
+    names = (join(path, name) for path, module in everything.items() for name in parameters_of(module))
+    name = next((name for name in names if fnmatchcase(name, term)), None)
+    if name is None:
+        return ""
+    holder = parent_path(name)
+    say = f", such as '{holder}', which holds it" if holder else ""
+    return f"; '{name}' is a parameter, and at= takes modules{say}"
 
 
 def _in_a_wrapper(model: nn.Module, term: str, inside: str) -> NoEffectError:

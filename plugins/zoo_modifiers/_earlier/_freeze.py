@@ -1,0 +1,3 @@
+"""What `zoo_modifiers._freeze` held."""
+
+from zoo_modifiers.freeze import Held as Held
