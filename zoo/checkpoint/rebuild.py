@@ -14,7 +14,7 @@ from ..factory.builder import build, build_unfilled
 from ..factory.rehearsal import blueprint_of
 from ..factory.workshop import Workshop
 from ..files.manifest import Manifest, Owner, check_parts, installable, spec_of_parts, version_of
-from ..messages.errors import CheckpointError, OptionError, UnknownNameError, ZooError
+from ..messages.errors import CheckpointError, OptionError, Place, UnknownNameError, ZooError
 from ..messages.text import printable, quote
 from ..plan.bind import add_keywords
 from ..plan.families import rebuild_arch
@@ -50,7 +50,7 @@ def plan_for(manifest: Manifest, registry: Registry, overrides: Mapping[str, Any
     check_parts(manifest, built_of)
     # What a modifier refuses later is told in the words of a spec, and not of the file, which has all defaults in it.
     steps = (
-        replace(step, place=f"part {number}, '{step.bound.call}', of '{plan.spec}'")
+        replace(step, place=Place(str(plan.spec), str(step.bound.call), number))
         for number, step in enumerate(plan.steps, 1)
     )
     return replace(plan, steps=tuple(steps))

@@ -6,11 +6,41 @@ stays.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
 
 class ZooError(Exception):
-    """The base of all errors of the zoo. The message says what was met, what was expected and what to type instead."""
+    """The base of all errors of the zoo. The message says what was met, what was expected and what to type instead.
+
+    What programs want of it stands in fields too, each empty where it doesn't apply.
+
+    Attributes:
+        spec: the text of the spec that was read.
+        part: the part of it that the error is about, as it is written: `act(silo)`.
+        column: where in the text of the spec, counted from 1.
+        name: the name that it is about: of an arch, a modifier, a layer, or a term of a selector.
+        option: the option of that name that it is about.
+        suggestions: what to write in place of the name or the option, the nearest first.
+    """
 
     __module__ = "zoo"
+
+    def __init__(
+        self,
+        *args: object,
+        spec: str = "",
+        part: str = "",
+        column: int | None = None,
+        name: str = "",
+        option: str = "",
+        suggestions: Iterable[str] = (),
+    ) -> None:
+        super().__init__(*args)
+        self.spec, self.part, self.column = spec, part, column
+        self.name, self.option, self.suggestions = name, option, tuple(suggestions)
 
 
 class SpecError(ZooError, ValueError):
@@ -29,7 +59,7 @@ class UnknownNameError(ZooError, LookupError):
     owners: tuple[str, ...] = ()
 
 
-class OptionError(ZooError, TypeError):
+class OptionError(ZooError, TypeError, ValueError):
     """An option is unknown, missing, of a wrong type or out of range; the message has the signature."""
 
     __module__ = "zoo"
@@ -41,7 +71,7 @@ class NotApplicableError(ZooError):
     __module__ = "zoo"
 
 
-class NoEffectError(ZooError):
+class NoEffectError(NotApplicableError):
     """A term of a selector that the user wrote matched nothing, or a modifier changed nothing."""
 
     __module__ = "zoo"
@@ -75,21 +105,49 @@ class CheckpointError(ZooError):
     __module__ = "zoo"
 
 
+@contextmanager
+def fill_fields(**fields: Any) -> Iterator[None]:
+    """What is known here goes into the fields of an error raised inside, where those who raised it didn't say."""
+    try:
+        yield
+    except ZooError as error:
+        for field, value in fields.items():
+            if not getattr(error, field):
+                setattr(error, field, value)
+        raise
+
+
+@dataclass(frozen=True)
+class Place:
+    """A part of a spec, in words where an error tells of it. number: which modifier, counted from 1; 0 is the arch."""
+
+    spec: str
+    part: str
+    number: int = 0
+
+    def __str__(self) -> str:
+        if self.number:
+            return f"part {self.number}, '{self.part}', of '{self.spec}'"
+        return f"the arch of '{self.spec}'"
+
+
 # An error is raised deep down, where nobody knows which part of which spec is being read; the place is known far up,
 # where nobody knows what is wrong. So each border that knows a place catches the error and raises it again with the
 # place behind its text. Borders lie inside each other (a variant's parts, a load that creates), and only the innermost
 # may speak, or the user reads three places of which one is right: hence the mark. It's a new object, since the text of
 # an exception is set when it's made; `vars` carries the fields over. How it can fail: an error class whose `__init__`
-# takes more than a text can't be made again here, so none has one; and a border that knows better than the inner one
+# needs more than a text can't be made again here, so none has one; and a border that knows better than the inner one
 # (the name of a variant) must take the mark off first.
-def locate(error: ZooError, where: str) -> ZooError:
-    """The same error with the place it came from added once, at the border.
+def locate(error: ZooError, place: Place | str) -> ZooError:
+    """The same error with the place it came from added once, at the border: in words, and in its fields.
 
-    So it is raised: `raise locate(error, "part 1") from None`.
+    So it is raised: `raise locate(error, place) from None`.
     """
     if getattr(error, "_located", False):
         return error
-    new = type(error)(f"{error}\n  in {where}")
+    new = type(error)(f"{error}\n  in {place}")
     vars(new).update(vars(error))
+    if isinstance(place, Place):
+        new.spec, new.part = place.spec, place.part
     new._located = True  # type: ignore[attr-defined]
     return new

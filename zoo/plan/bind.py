@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..messages.errors import OptionError, SpecError, ZooError
-from ..messages.text import count, suggest
+from ..messages.errors import OptionError, SpecError, ZooError, fill_fields
+from ..messages.text import ask_for, count, find_near
 from ..registry.declarations import RESERVED_OPTIONS
 from ..registry.registry import Registry
 from ..spec.values import INT_LIMIT, Call, Value, from_python, is_name
@@ -48,7 +48,7 @@ def bind(call: Call, function: Callable[..., Any], skip: int, registry: Registry
         values[name] = check(call.name, name, value, option, registry, shown)
     for name, option in named.items():
         if option.default is EMPTY and name not in values:
-            raise OptionError(f"{call.name} needs '{name}'; its options: {shown}")
+            raise OptionError(f"{call.name} needs '{name}'; its options: {shown}", name=call.name, option=name)
     order = [*(n for n in named if n in values), *sorted(n for n in given if n not in named)]
     kept = [n for n in order if n not in named or not is_default(values[n], named[n])]
     in_a_row = [many.name] if many and row else []
@@ -66,27 +66,31 @@ def _match(
     positional = [value for key, value in call.args if key is None and not many]
     if len(positional) > len(names):
         most = f"at most {count(len(names), 'positional value')}" if names else "no positional values"
-        raise OptionError(f"{call.name} takes {most}, not {len(positional)}; its options: {shown}")
+        message = f"{call.name} takes {most}, not {len(positional)}; its options: {shown}"
+        raise OptionError(message, name=call.name)
     given = dict(zip(names, positional, strict=False))
     for key, value in call.args:
-        if key is None:
-            continue
-        if key in given:
-            raise OptionError(f"{call.name}: '{key}' is given by position and by name; its options: {shown}")
-        if key in RESERVED_OPTIONS:
-            raise OptionError(f"{call.name}: '{key}' can't stand in a spec; write zoo.create(spec, {key}=...)")
-        if many and key == many.name:
-            raise OptionError(f"{call.name}: '{key}' are given by position, without a name; its options: {shown}")
-        if key not in named and variadic is None:
-            raise unknown_option(call.name, key, named, shown)
-        given[key] = value
+        if key is not None:
+            with fill_fields(name=call.name, option=key):
+                if key in given:
+                    raise OptionError(f"{call.name}: '{key}' is given by position and by name; its options: {shown}")
+                if key in RESERVED_OPTIONS:
+                    raise OptionError(f"{call.name}: '{key}' can't stand in a spec; write zoo.create(spec, {key}=...)")
+                if many and key == many.name:
+                    raise OptionError(
+                        f"{call.name}: '{key}' are given by position, without a name; its options: {shown}"
+                    )
+                if key not in named and variadic is None:
+                    raise unknown_option(call.name, key, named, shown)
+            given[key] = value
     return given
 
 
 def unknown_option(name: str, key: str, known: Iterable[str], shown: str) -> OptionError:
     """The error for an option that a function hasn't."""
-    clauses = [f"{name} has no option '{key}'", suggest(key, known), f"its options: {shown}"]
-    return OptionError("; ".join(filter(None, clauses)))
+    near = find_near(key, known)
+    clauses = [f"{name} has no option '{key}'", ask_for(near), f"its options: {shown}"]
+    return OptionError("; ".join(filter(None, clauses)), name=name, option=key, suggestions=near)
 
 
 def add_keywords(call: Call, options: Mapping[str, Any]) -> tuple[Call, dict[str, Any]]:
@@ -94,7 +98,8 @@ def add_keywords(call: Call, options: Mapping[str, Any]) -> tuple[Call, dict[str
     args, rest = {k: (k, v) for k, v in call.args if k is not None}, {}
     for key, value in options.items():
         if isinstance(value, int) and not -INT_LIMIT <= value < INT_LIMIT:
-            raise OptionError(f"{call.name}: {key} is an integer that doesn't fit in 64 bits")
+            message = f"{call.name}: {key} is an integer that doesn't fit in 64 bits"
+            raise OptionError(message, name=call.name, option=key)
         if not is_name(key):
             rest[key] = value
             continue

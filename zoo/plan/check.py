@@ -11,7 +11,7 @@ from itertools import zip_longest
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from ..messages.errors import OptionError
+from ..messages.errors import OptionError, ZooError, fill_fields
 from ..registry.declarations import Where
 from ..registry.registry import Registry
 from ..spec.values import List, Value, convert_sequences, format_value, from_python, iter_layers
@@ -21,6 +21,11 @@ from .options import Option
 
 def check(name: str, key: str, value: Value, option: Option, registry: Registry, shown: str) -> Any:
     """One value, checked against its option's type; a list or a tuple becomes what the type asks for."""
+    with fill_fields(name=name, option=key):
+        return _check(name, key, value, option, registry, shown)
+
+
+def _check(name: str, key: str, value: Value, option: Option, registry: Registry, shown: str) -> Any:
     wanted = next((kind for kind in (Template, Layer) if _mentions(option.annotation, kind)), None)
     if wanted and isinstance(value, str) and value in layers_of(registry):
         raise OptionError(f"{name}: {key}={value} is a word, not a layer; write {value}()")
@@ -35,6 +40,8 @@ def check(name: str, key: str, value: Value, option: Option, registry: Registry,
     try:
         checked = _make_validator(option.annotation)(_fit(option.annotation, value))
     except ValueError as problem:  # pydantic's ValidationError
+        if own := _find_own(problem):
+            raise own from None
         text = repr(value) if isinstance(value, str) else str(value)
         met = "list" if isinstance(value, List) else type(value).__name__
         raise OptionError(f"{name}: {key} is {text} ({met}); {_explain(problem)}; its options: {shown}") from None
@@ -77,6 +84,12 @@ def _make_validator(annotation: Any) -> Callable[[Any], Any]:
 
     config = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
     return TypeAdapter(annotation, config=config).validate_python
+
+
+def _find_own(problem: ValueError) -> ZooError | None:
+    """The error with which a plugin's own validator refused the value: pydantic puts it inside its own."""
+    inside = [error.get("ctx", {}).get("error") for error in problem.errors()] if hasattr(problem, "errors") else []
+    return next((error for error in inside if isinstance(error, ZooError)), None)
 
 
 def _explain(problem: ValueError) -> str:

@@ -68,7 +68,7 @@ def find_behind_prefix(name: str, source: str, registry: Registry) -> Owned[Arch
     if behind:
         owner = behind[0][0].owner
         absent = registry.list_absent(f"{owner}/")
-        raise UnknownNameError(f"'{name}' of {owner} has nothing called '{source}'{absent}")
+        raise UnknownNameError(f"'{name}' of {owner} has nothing called '{source}'{absent}", name=source)
     known = sorted({prefix for _, entry in list_families(registry) for prefix in entry.value.prefixes})
     raise unknown_name("prefix", name, known, f"the prefixes: {', '.join(known)}", registry.list_absent(name))
 

@@ -40,14 +40,15 @@ def find_base(call: Call, registry: Registry) -> Owned[Arch | Spec]:
     """
     name = call.name
     if name.startswith("?"):
-        raise UnknownNameError(f"'{name}' stands for a model that the zoo didn't make, so it can't be built")
+        raise UnknownNameError(f"'{name}' stands for a model that the zoo didn't make, so it can't be built", name=name)
     if call.source is not None:
         return find_behind_prefix(name, call.source, registry)
     owner, slash, rest = name.partition("/")
     claims = _claims_of_base(rest, registry, owner) if slash else _claims_of_base(name, registry)
     found = choose_owner("arch", name, claims)
     if found is None and name in registry.tables["modifier"]:
-        raise UnknownNameError(f"'{name}' is a modifier; put an arch in front of it, as in 'resnet18+{call}'")
+        message = f"'{name}' is a modifier; put an arch in front of it, as in 'resnet18+{call}'"
+        raise UnknownNameError(message, name=name)
     if found is None:
         raise unknown_name("arch", name, find_archs(registry), "see `zoo list archs`", registry.list_absent(name))
     rest = rest or name

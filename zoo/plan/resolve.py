@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, locate
+from ..messages.errors import OptionError, Place, PluginError, UnknownNameError, ZooError, fill_fields, locate
 from ..registry.declarations import Arch, Effects, Modifier
 from ..registry.owners import Owned
 from ..registry.registry import Registry
@@ -30,7 +30,7 @@ class Step:
     modifier: Modifier
     bound: Bound
     owner: str
-    place: str
+    place: Place
     registry: Registry | None = None
 
 
@@ -58,11 +58,12 @@ def plan_of(
     arch: Owned[Arch] | None = None,
 ) -> Plan:
     """Look up every name of a spec and check every option. Builds nothing. `arch`: what its first part stands for."""
-    found: Owned[Any] = arch or find_base(spec.arch, registry)
+    place = Place(str(spec), str(spec.arch))
+    with fill_fields(spec=place.spec, part=place.part):  # in words it goes without saying
+        found: Owned[Any] = arch or find_base(spec.arch, registry)
     if isinstance(found.value, Spec):
         return _variant_plan(spec, found, registry, options, seen)
     call, rest = add_keywords(spec.arch, options or {})
-    place = f"the arch of '{spec}'"
     try:
         bound = bind(replace(call, name=found.name), found.value.build, 0, registry)
         _check_rest(found.value, rest, registry)
@@ -80,7 +81,7 @@ def _variant_plan(
     """The plan of a named variant, with more parts behind it."""
     name, variant = found.name, found.value
     if spec.arch.args:
-        raise OptionError(f"'{name}' is a variant, '{variant}', and takes no options")
+        raise OptionError(f"'{name}' is a variant, '{variant}', and takes no options", name=name)
     if name in seen:
         raise PluginError(f"the variant '{name}' refers to itself: {' → '.join((*seen, name))}")
     try:
@@ -110,7 +111,7 @@ def steps_of(calls: Sequence[Call], registry: Registry, whole: str, earlier: Seq
     steps = []
     chain = [(call.name, _effects_of(call, registry)) for call in earlier]
     for number, call in enumerate(calls, 1):
-        place = f"part {number}, '{call}', of '{whole}'"
+        place = Place(whole, str(call), number)
         try:
             found = find_modifier(call.name, registry)
             bound = bind(replace(call, name=found.name), found.value.apply, 1, registry)

@@ -107,7 +107,8 @@ def activation_maker(name: str, modifier: str) -> Callable[..., nn.Module]:
     """
     kind = activations()
     if name not in kind:
-        raise OptionError(f"{modifier}: {kind.unknown(name)}")
+        unknown = kind.unknown(name)
+        raise OptionError(f"{modifier}: {unknown}", suggestions=unknown.suggestions)
     layer: Any = kind[name]
 
     def make(old: nn.Module, copied: bool = False) -> nn.Module:

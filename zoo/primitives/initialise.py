@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..messages.errors import NotApplicableError, OptionError
-from ..messages.text import format_place, suggest
+from ..messages.text import ask_for, find_near, format_place
 from ..surgery.walk import join, parameters_of
 
 # torch.nn.init's functions, without the underscore. Every one writes into a tensor and takes numbers besides.
@@ -40,8 +40,9 @@ def bind_scheme(name: str, options: Mapping[str, float | str], modifier: str = "
         tensor([3., 3.])
     """
     if name not in SCHEMES:
-        hint = suggest(name, SCHEMES, f"the schemes: {', '.join(SCHEMES)}")
-        raise OptionError(f"{modifier}: no scheme '{name}'; {hint}")
+        near = find_near(name, SCHEMES)
+        hint = ask_for(near) or f"the schemes: {', '.join(SCHEMES)}"
+        raise OptionError(f"{modifier}: no scheme '{name}'; {hint}", suggestions=near)
     function = getattr(nn.init, f"{name}_")
     parameters = list(inspect.signature(function).parameters.values())[1:]
     own = {p.name: p for p in parameters if p.name != "generator"}

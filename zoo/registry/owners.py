@@ -56,7 +56,9 @@ def choose_owner(kind: str, name: str, claims: Claims[T]) -> str | None:
     word = "variant" if all(isinstance(claim.value, Spec) for claim in claims.values()) else kind
     error = UnknownNameError(
         f"{len(owners)} plugins have {'an' if word[0] in 'aeiou' else 'a'} {word} '{name}': {', '.join(owners)}; "
-        f"say which, as in '{owners[0]}/{name}'"
+        f"say which, as in '{owners[0]}/{name}'",
+        name=name,
+        suggestions=[f"{owner}/{name}" for owner in owners],
     )
     error.owners = tuple(owners)
     raise error
@@ -89,7 +91,8 @@ def unknown_name(
     known = list(known)
     near = [other for other in known if other.endswith(f"/{name}")][:2]
     near += [other for other in find_near(name, known, most) if other not in near]
-    return UnknownNameError(f"no {kind} '{name}'; {ask_for(near[:most]) or otherwise}{absent}")
+    message = f"no {kind} '{name}'; {ask_for(near[:most]) or otherwise}{absent}"
+    return UnknownNameError(message, name=name, suggestions=near[:most])
 
 
 class Offers(Mapping[str, Maker]):

@@ -108,7 +108,7 @@ def _point_at(text: str, at: int, message: str) -> SpecError:
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in shown[: at - start])
     lead, trail = "…" if start else "", "…" if stop < len(text) else ""
     caret = " " * (len(lead) + at - start + wide) + "^"
-    return SpecError(f"column {at + 1}: {message}\n  {lead}{shown}{trail}\n  {caret}")
+    return SpecError(f"column {at + 1}: {message}\n  {lead}{shown}{trail}\n  {caret}", spec=text, column=at + 1)
 
 
 def _explain(text: str, error: UnexpectedInput) -> SpecError:

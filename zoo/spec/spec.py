@@ -42,7 +42,7 @@ class Spec:
         kept = tuple(part for part in self.parts if part.name != name)
         if len(kept) == len(self.parts):
             names = ", ".join(dict.fromkeys(part.name for part in self.parts)) or "none"
-            raise UnknownNameError(f"'{self}' has no part '{name}'; its parts: {names}")
+            raise UnknownNameError(f"'{self}' has no part '{name}'; its parts: {names}", spec=str(self), name=name)
         return replace(self, parts=kept)
 
     def __add__(self, mods: str | Call | Iterable[Call]) -> Spec:

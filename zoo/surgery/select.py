@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ..messages.errors import NoEffectError, OptionError
+from ..messages.errors import NoEffectError, OptionError, fill_fields
 from .provenance import is_numbered, sites_of
 from .walk import below, join, parameters_of, parent_path, places
 from .wrappers import held_by
@@ -80,7 +80,7 @@ def select(
             found[path] = module
     if included and not found:
         shown = f"[{', '.join(terms)}]" if len(terms) > 1 else terms[0]
-        raise NoEffectError(f"the exclusions leave nothing of at={shown}; exclude less")
+        raise NoEffectError(f"the exclusions leave nothing of at={shown}; exclude less", option="at")
     return _outermost(found) if outermost else found
 
 
@@ -106,7 +106,8 @@ def _match_terms(
     included: dict[str, None] = {}
     excluded: set[str] = set()
     for term in terms:
-        paths = _matches(model, everything, term.removeprefix("!"))
+        with fill_fields(name=term.removeprefix("!"), option="at"):
+            paths = _matches(model, everything, term.removeprefix("!"))
         if term.startswith("!"):
             excluded.update(paths)
             continue
@@ -114,9 +115,8 @@ def _match_terms(
             inside = [path for path in _within(everything, paths) if wanted(everything[path])]
             if paths and not inside and any(map(wanted, everything.values())):
                 met = everything[paths[0]]
-                raise NoEffectError(
-                    f"at={term} matches '{paths[0]}' ({type(met).__name__}), which holds nothing to change"
-                )
+                what = f"'{paths[0]}' ({type(met).__name__}), which holds nothing to change"
+                raise NoEffectError(f"at={term} matches {what}", name=term, option="at")
             paths = inside
         included.update(dict.fromkeys(paths))
     if all(term.startswith("!") for term in terms):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..messages.errors import OptionError, PluginError, UnknownNameError, ZooError, locate
+from ..messages.errors import OptionError, Place, PluginError, UnknownNameError, ZooError, locate
 from ..messages.text import format_error, printable
 from ..plan.options import call_bound, signature
 from ..plan.resolve import Plan
@@ -133,7 +133,7 @@ def explain_arch_errors(plan: Plan, fetched: bool = False) -> Iterator[None]:
     try:
         yield
     except OptionError as error:  # of a layer in it
-        raise locate(error, f"the arch of '{plan.spec}'") from error
+        raise locate(error, Place(str(plan.spec), str(plan.spec.arch))) from error
     except ZooError:
         raise
     except (Exception, SystemExit) as error:

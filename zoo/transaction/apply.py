@@ -53,11 +53,12 @@ def _blame(step: Step) -> Iterator[None]:
     """Any other exception becomes a PluginError that says whose modifier raised it."""
     try:
         yield
-    except ZooError:
+    except ZooError as error:
+        error.name = error.name or step.modifier.name
         raise
     except (Exception, SystemExit) as error:
         what = f"modifier '{step.modifier.name}' of {step.owner} raised {type(error).__name__}: {error}"
-        raise PluginError(what) from error
+        raise PluginError(what, name=step.modifier.name) from error
 
 
 def _apply(transaction: Transaction, step: Step, trace: Trace | None, brought: set[str]) -> list[Change]:
