@@ -21,7 +21,7 @@ from ..messages.errors import CheckpointError, OptionError, ZooError
 from ..messages.text import printable, quote
 from ..registry.registry import Registry, default_registry
 from ..surgery.provenance import attach, info_of, seal
-from ..surgery.wrappers import unwrapped
+from ..surgery.wrappers import unwrap
 from .capture import saved_tensors
 from .checks import check_fits, check_manifest
 from .rebuild import plan_for, rebuild, rebuild_as_saved
@@ -149,7 +149,7 @@ def _load_into(
     map: Mapping[str, str] | None,
     strict: bool,
 ) -> nn.Module:
-    inner = unwrapped(model)
+    inner = unwrap(model)
     if not isinstance(inner, torch.nn.Module):
         raise OptionError(f"into= takes a live model, not {model!r} ({type(model).__name__})")
     with open_tensors(path, mmap) as file:

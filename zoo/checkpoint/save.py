@@ -16,7 +16,7 @@ from ..messages.errors import CheckpointError, OptionError
 from ..messages.text import quote
 from ..registry.registry import Registry, default_registry
 from ..surgery.provenance import info_of, outline_of
-from ..surgery.wrappers import unwrapped
+from ..surgery.wrappers import unwrap
 from .capture import capture, saved_tensors
 from .checks import check_classes, check_fits
 from .rebuild import rebuild_as_saved
@@ -64,7 +64,7 @@ def save(
     """
     if step is not None and type(step) is not int:
         raise OptionError(f"step={step!r} ({type(step).__name__}); expected an int")
-    inner, name = unwrapped(model), path_of(path)
+    inner, name = unwrap(model), path_of(path)
     registry = registry or default_registry()
     manifest, tensors = capture(inner, registry)
     _check_spec(inner, manifest, registry)

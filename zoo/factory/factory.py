@@ -24,7 +24,7 @@ from ..spec.spec import Spec, parse
 from ..spec.values import Call
 from ..surgery.mixins import parts_of
 from ..surgery.provenance import Info, changes_of, info_of, seal
-from ..surgery.wrappers import Outer, refuse_scripted, refuse_sharded, unwrapped
+from ..surgery.wrappers import Outer, refuse_scripted, refuse_sharded, unwrap
 from ..trace.meta import try_on_meta
 from ..transaction.apply import apply_steps
 from ..transaction.optimizers import as_list
@@ -195,7 +195,7 @@ def modify(
 
 def _editable(model: Any) -> nn.Module:
     """What is inside the wrappers around a model, if modifiers can work on it."""
-    inner = unwrapped(model)
+    inner = unwrap(model)
     if not isinstance(inner, torch.nn.Module):
         raise OptionError(f"modify takes a live model, not {type(inner).__name__}; zoo.create makes one from a spec")
     refuse_scripted(inner)

@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from ..messages.errors import CheckpointError, OptionError
 from ..messages.text import quote
 from ..surgery.walk import below
-from ..surgery.wrappers import unwrapped
+from ..surgery.wrappers import unwrap
 from .manifest import KEY, RESERVED, parse_manifest
 from .match import Report, match_tensors
 from .tensors import TensorFile, open_tensors
@@ -66,7 +66,7 @@ def open_contents(source: Weights, mmap: bool = True) -> Iterator[Contents]:
         with open_tensors(source, mmap) as file:
             yield list_contents(file)
         return
-    found = unwrapped(source).state_dict() if isinstance(source, nn.Module) else source
+    found = unwrap(source).state_dict() if isinstance(source, nn.Module) else source
     if not isinstance(found, Mapping):
         met = type(source).__name__
         raise OptionError(f"weights are a model, a state dict of tensors or the path of a file, not {met}")
@@ -103,7 +103,7 @@ def carry_from(
     map: Mapping[str, str] | None = None,
 ) -> Report:
     """`carry` out of opened contents."""
-    model = unwrapped(model)
+    model = unwrap(model)
     if not isinstance(model, nn.Module):
         raise OptionError(f"weights go into a live model, not {model!r}; zoo.create makes one from a spec")
     old_names = rename(found, map or {})

@@ -16,7 +16,7 @@ from ..plan.resolve import Plan
 from ..registry.registry import Registry, default_registry
 from ..surgery.changes import Change, Changes
 from ..surgery.provenance import Info, changes_of, info_of
-from ..surgery.wrappers import unwrapped
+from ..surgery.wrappers import unwrap
 from ..trace.blueprint import Blueprint, device_of
 from ..trace.flops import count_flops, own_flops
 from ..transaction.apply import apply_steps
@@ -46,7 +46,7 @@ def changes(model: nn.Module, *, registry: Registry | None = None) -> Changes:
         dropout(p=0.2)
           layers3.0: inserted before Dropout(p=0.2, inplace=False)
     """
-    if not isinstance(unwrapped(model), torch.nn.Module):
+    if not isinstance(unwrap(model), torch.nn.Module):
         raise OptionError(f"changes takes a live model, not {model!r}; zoo.create makes one from a spec")
     found, info = changes_of(model), info_of(model)
     if info is None or not any(change.added or change.removed for change in found):

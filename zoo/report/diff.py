@@ -24,7 +24,7 @@ from ..messages.text import count
 from ..registry.registry import Registry, default_registry
 from ..spec.spec import Spec
 from ..surgery.provenance import info_of
-from ..surgery.wrappers import unwrapped
+from ..surgery.wrappers import unwrap
 from ..trace.flops import count_flops
 from ..trace.meta import try_on_meta
 from .compare import Difference, compare_models
@@ -174,7 +174,7 @@ def _resolve(thing: Any, registry: Registry | None) -> _Model:
     elif isinstance(thing, (str, Spec)):
         model, name = try_on_meta(lambda device: create(thing, device=device, registry=registry)), str(thing)
     else:
-        model = unwrapped(thing)
+        model = unwrap(thing)
         if not isinstance(model, torch.nn.Module):
             raise OptionError(f"diff takes specs and models, such as 'resnet18+act(silu)', not {thing!r}")
         info = info_of(model)

@@ -14,7 +14,7 @@ from ..messages.errors import NoEffectError, NotApplicableError, OptionError
 from ..registry.registry import Registry
 from ..surgery.select import select
 from ..surgery.walk import join, parameters_of, places
-from ..surgery.wrappers import unwrapped
+from ..surgery.wrappers import unwrap
 
 Rules = Mapping[Any, Mapping[str, Any]]  # keys: a selector, or a tuple of them
 Kind = Callable[[str, nn.Parameter, type], bool]
@@ -77,7 +77,7 @@ def param_groups(
         >>> [(group["lr"], len(group["params"])) for group in groups]
         [(0.01, 4), (0.001, 2), (0.001, 2)]
     """
-    model = unwrapped(model)
+    model = unwrap(model)
     if not isinstance(model, nn.Module):
         raise OptionError(f"param_groups takes a live model, not {type(model).__name__}; zoo.create makes one")
     named = list(_list_parameters(model))

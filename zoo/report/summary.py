@@ -17,7 +17,7 @@ from ..spec.spec import Spec
 from ..surgery.mixins import parts_of
 from ..surgery.provenance import info_of
 from ..surgery.walk import children_of, join
-from ..surgery.wrappers import unwrapped
+from ..surgery.wrappers import unwrap
 from ..trace.flops import Cost, measure_costs
 from ..trace.meta import try_on_meta
 from .table import Row, Summary, Weight
@@ -68,7 +68,7 @@ def summary(
         raise OptionError(f"batch_size={batch_size}; expected 1 or more")
 
     def measure(device: str | None) -> tuple[nn.Module, tuple[Any, ...], Mapping[str, Cost]]:
-        model = unwrapped(given) if isinstance(given, nn.Module) else create(given, device=device, registry=registry)
+        model = unwrap(given) if isinstance(given, nn.Module) else create(given, device=device, registry=registry)
         took = _make_arguments(model, input_size, arguments, batch_size, registry)
         return model, took, measure_costs(model, took)
 

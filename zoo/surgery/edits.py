@@ -13,7 +13,7 @@ from torch import nn
 from ..messages.errors import NoEffectError, OptionError, ShapeError
 from ..messages.text import format_place, list_names
 from .guards import refuse_cycle, refuse_name
-from .insert import After, Before, insert
+from .insert import After, Before, Insertion, insert
 from .mixins import parts_of
 from .placement import (
     at,
@@ -135,7 +135,7 @@ def _hand_over_insertions(model: nn.Module, path: str, old: nn.Module, new: nn.M
     if not mixins or old is new or any(module is old for module in new.modules()):
         return model
     for mixin in reversed(mixins):
-        if mixin in (Before, After):
+        if issubclass(mixin, Insertion):
             layers = list(getattr(old, mixin.child))
             for layer in layers if mixin is After else reversed(layers):
                 insert(model, path, layer, mixin, first=mixin is Before)

@@ -13,7 +13,14 @@ from .placement import at, check_layer, leave_fast_path, match
 from .walk import child_slots, free_number, holders_of, join, move_to_front
 
 
-class Before(Mixin):
+class Insertion(Mixin):
+    """Runs what was inserted at a module: the layers in its child of this name, one after the other."""
+
+    what: What
+    child: str
+
+
+class Before(Insertion):
     """Runs `zoo_before` on the first input."""
 
     what = What.INSERTED_BEFORE
@@ -28,7 +35,7 @@ class Before(Mixin):
         return super().forward(**kwargs)  # type: ignore[misc]
 
 
-class After(Mixin):
+class After(Insertion):
     """Runs `zoo_after` on the output."""
 
     what = What.INSERTED_AFTER
@@ -89,7 +96,7 @@ def insert_after(model: nn.Module, path: str, layer: nn.Module) -> nn.Module:
     return insert(model, path, layer, After, first=False)
 
 
-def insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bool) -> nn.Module:
+def insert(model: nn.Module, path: str, layer: nn.Module, mixin: type[Insertion], first: bool) -> nn.Module:
     """Put a layer among those that `Before` or `After` runs at a place, as the first or the last of them."""
     check_layer(layer)
     module, path = _innermost(model, at(model, path), path, first)
@@ -98,11 +105,10 @@ def insert(model: nn.Module, path: str, layer: nn.Module, mixin: type, first: bo
     refuse_cycle(layer, module, path)
     leave_fast_path(model, path)
     match(model, path, layer)
-    name = mixin.child  # type: ignore[attr-defined]
     if mixin not in parts_of(type(module))[1]:
         add_mixin(module, mixin)
-        module.add_module(name, nn.Sequential().train(module.training))
-    sequence = getattr(module, name)
+        module.add_module(mixin.child, nn.Sequential().train(module.training))
+    sequence = getattr(module, mixin.child)
     sequence.add_module(number := free_number(sequence), layer)
     if first:
         move_to_front(sequence, number)

@@ -1,12 +1,16 @@
 """`become`: give one module a new class, made of small mixins over its own class, and nothing else about it changes.
 
-The module stays the same object under the same names with the same parameters, hooks and mode, so keys, ties and
-references survive; that is why it carries most edits. The new class is flat, (base, mixins), never stacked: a stack of
-anonymous classes can't be pickled, a flat pair is rebuilt from its two halves. Each class gets its own `forward` with
-the base's signature, since torch.export and trainers inspect it.
+The problem: what a module computes is to change, and nothing else: a wrapper around it would rename every key below
+and lose ties, hooks, and references that others hold; a method set on the instance isn't copied, pickled or exported
+rightly. The trick: the object stays, and its class becomes a new one, made once of (base, mixins), in which each
+mixin's `forward` calls the next through `super()`. That class is flat, never a stack: a pickle names the base and the
+mixins, which can be imported, and the class is made of them again; to take one mixin off is to make the class without
+it, whatever was put over it since. Each gets a `forward` of its own with the base's signature and the mixins' options,
+since torch.export, trainers and users inspect it.
 
 How it can fail: torch.jit.script refuses such a class; `convert_sync_batchnorm` makes a new module and so loses it;
-a base that pickles itself in its own way is refused here.
+a base that pickles itself in its own way is refused here; and two mixins whose methods have one name have to call
+`super()`, or the inner one never runs.
 """
 
 from __future__ import annotations
@@ -43,10 +47,10 @@ def class_name(cls: type) -> str:
 
 
 @cache
-def _combined(base: type, mixins: tuple[type, ...]) -> type:
+def _combine(base: type, mixins: tuple[type, ...]) -> type:
     body: dict[str, Any] = {"_zoo_parts": (base, mixins), "__reduce_ex__": _reduce_ex, "__module__": base.__module__}
     if outer := next((m for m in mixins if "forward" in vars(m)), None):
-        body["forward"] = _with_signature(vars(outer)["forward"], base, mixins)
+        body["forward"] = _copy_with_signature(vars(outer)["forward"], base, mixins)
         names = list(inspect.signature(base.forward).parameters)  # type: ignore[attr-defined]
         body["zoo_input"] = names[1] if len(names) > 1 else ""
     made = type(base)(base.__name__, (*mixins, base), body)
@@ -54,7 +58,7 @@ def _combined(base: type, mixins: tuple[type, ...]) -> type:
     return made
 
 
-def _with_signature(forward: FunctionType, base: Any, mixins: tuple[type, ...]) -> FunctionType:
+def _copy_with_signature(forward: FunctionType, base: Any, mixins: tuple[type, ...]) -> FunctionType:
     """A copy of a mixin's forward that says it takes what the base's forward takes, and the mixins' own options."""
     own = FunctionType(forward.__code__, forward.__globals__, forward.__name__, None, forward.__closure__)
     own.__kwdefaults__ = forward.__kwdefaults__
@@ -73,7 +77,7 @@ def _reduce_ex(self: Any, protocol: Any) -> tuple[Any, ...]:
 
 
 def _rebuild(base: type, mixins: tuple[type, ...]) -> Any:
-    cls: Any = _combined(base, mixins)
+    cls: Any = _combine(base, mixins)
     return cls.__new__(cls)
 
 
@@ -88,11 +92,11 @@ def add_mixin(module: Any, mixin: type) -> None:
     own = {name for cls in base.__mro__[:-1] for name in vars(cls)}
     if own & {"__reduce_ex__", "__reduce__"}:
         raise NotApplicableError(f"{base.__name__} pickles itself in its own way, so it can't become anything else")
-    module.__class__ = _combined(base, (mixin, *mixins))
+    module.__class__ = _combine(base, (mixin, *mixins))
 
 
 def drop_mixin(module: Any, mixin: type) -> None:
     """Take one mixin off a module's class; the others stay, and the last one leaves the base itself."""
     base, mixins = parts_of(type(module))
     left = tuple(one for one in mixins if one is not mixin)
-    module.__class__ = _combined(base, left) if left else base
+    module.__class__ = _combine(base, left) if left else base

@@ -83,7 +83,7 @@ def match(model: nn.Module, path: str, layer: nn.Module) -> None:
             module.training = place.training
     if next(layer.parameters(), None) is None and next(layer.buffers(), None) is None:
         return
-    like = _like(model, path)
+    like = _find_like(model, path)
     if like is None:
         return
     moved: dict[int, torch.Tensor] = {}  # a parameter that stands twice in the layer stays one
@@ -94,13 +94,13 @@ def match(model: nn.Module, path: str, layer: nn.Module) -> None:
             dtype = like.dtype if tensor.is_floating_point() else tensor.dtype
             if tensor.device == like.device and tensor.dtype == dtype:
                 continue
-            fresh = _moved(tensor, like.device, dtype)
+            fresh = _move(tensor, like.device, dtype)
             if isinstance(tensor, nn.Parameter):
                 fresh = moved.setdefault(id(tensor), fresh)
             set_tensor(module, name, fresh)
 
 
-def _moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def _move(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     if is_lazy(tensor):  # has no values to move
         return type(tensor)(requires_grad=tensor.requires_grad, device=device, dtype=dtype)  # type: ignore[call-arg]
     if isinstance(tensor, nn.Parameter):
@@ -108,13 +108,13 @@ def _moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> to
     return tensor.to(device, dtype)
 
 
-def _like(model: nn.Module, path: str) -> torch.Tensor | None:
+def _find_like(model: nn.Module, path: str) -> torch.Tensor | None:
     """A tensor that shows device and dtype: of the place, else of the nearest parent that has one."""
     place = model.get_submodule(path)
     for tensor in [*place.parameters(), *place.buffers()]:
         if tensor.is_floating_point():
             return tensor
-    return _like(model, parent_path(path)) if path else None
+    return _find_like(model, parent_path(path)) if path else None
 
 
 def fitting_weights(old: nn.Module, new: nn.Module) -> list[str]:

@@ -15,7 +15,7 @@ from ..spec.spec import Spec
 from .changes import Change, Changes
 from .mixins import class_name
 from .walk import persistent, places, tensors_of
-from .wrappers import unwrapped
+from .wrappers import unwrap
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +89,7 @@ class Info:
 
 def info_of(model: Any) -> Info | None:
     """What the zoo knows of a model; None for one that it never touched. Looks inside wrappers."""
-    inner = unwrapped(model)
+    inner = unwrap(model)
     found = vars(inner).get(KEY) if hasattr(inner, "__dict__") else None
     return found if isinstance(found, Info) else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from ..messages.errors import NoEffectError, OptionError, fill_fields
 from .provenance import is_numbered, sites_of
 from .walk import below, join, parameters_of, parent_path, places
-from .wrappers import held_by
+from .wrappers import inner_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,7 +67,7 @@ def select(
 
     if not isinstance(model, nn.Module):
         raise OptionError(f"select takes a live model, not {model!r}; zoo.create makes one from a spec")
-    terms = _terms(where)
+    terms = _check_terms(where)
     if not terms:
         raise OptionError("at=[] names no place; write one, as in at=head, or leave it out")
     everything = {path: module for path, module in places(model) if inserted or not is_inserted(path)}
@@ -89,7 +89,7 @@ def is_inserted(path: str) -> bool:
     return path.startswith("zoo_") or ".zoo_" in path
 
 
-def _outermost(found: dict[str, nn.Module]) -> dict[str, nn.Module]:
+def _keep_outermost(found: dict[str, nn.Module]) -> dict[str, nn.Module]:
     """Those that aren't inside another; the model's order has what is inside a place right behind it."""
     tops: dict[str, nn.Module] = {}
     last: str | None = None
@@ -112,7 +112,7 @@ def _match_terms(
             excluded.update(paths)
             continue
         if wanted is not None:
-            inside = [path for path in _within(everything, paths) if wanted(everything[path])]
+            inside = [path for path in _list_within(everything, paths) if wanted(everything[path])]
             if paths and not inside and any(map(wanted, everything.values())):
                 met = everything[paths[0]]
                 what = f"'{paths[0]}' ({type(met).__name__}), which holds nothing to change"
@@ -121,10 +121,10 @@ def _match_terms(
         included.update(dict.fromkeys(paths))
     if all(term.startswith("!") for term in terms):
         included = {path: None for path, module in everything.items() if wanted is None or wanted(module)}
-    return included, set(_within(everything, excluded))
+    return included, set(_list_within(everything, excluded))
 
 
-def _terms(where: Any) -> list[str]:
+def _check_terms(where: Any) -> list[str]:
     """The terms of a selector, checked; a class is what people try first."""
     terms: list[Any] = [where] if isinstance(where, (str, type)) or not isinstance(where, Iterable) else list(where)
     for term in terms:
@@ -149,14 +149,14 @@ def _test_of(kind: Any) -> Callable[[Any], bool] | None:
     )
 
 
-def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -> list[str]:
+def _find(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -> list[str]:
     """The paths that one term names: site before path before class."""
-    sites, inside = sites_of(model), held_by(model)
+    sites, inside = sites_of(model), inner_name(model)
     if term in sites:
         if found := [path for path in sites[term] if path in everything]:
             return found
         if inside:
-            raise _in_a_wrapper(model, term, inside)
+            raise _error_in_wrapper(model, term, inside)
         met = ", ".join(map(repr, sites[term]))
         why = "a number that its forward reads, and no module" if ":" in met else "which isn't there any more"
         raise NoEffectError(f"at={term} is {met} in this {type(model).__name__}, {why}")
@@ -165,17 +165,17 @@ def _matches(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -
     if paths := [p for p, m in everything.items() if any(c.__name__ == term for c in type(m).__mro__[:-2])]:
         return paths
     if inside:
-        raise _in_a_wrapper(model, term, inside)
+        raise _error_in_wrapper(model, term, inside)
     if parts := [site for site in sites if site.startswith(f"{parent_path(term)}.") and is_numbered(site, sites)]:
         raise NoEffectError(f"at={term}: this {type(model).__name__} has {parts[0]} to {parts[-1]}")
     named = ", ".join(site for site in sites if not is_numbered(site, sites)) or "none"
     some = ", ".join(repr(path) for path in list(everything)[1:7])
-    meant = _as_a_parameter(everything, term)
+    meant = _hint_at_parameter(everything, term)
     kind = type(model).__name__
     raise NoEffectError(f"at={term} matches nothing in this {kind}; sites: {named}; paths: {some} …{meant}")
 
 
-def _as_a_parameter(everything: Mapping[str, nn.Module], term: str) -> str:
+def _hint_at_parameter(everything: Mapping[str, nn.Module], term: str) -> str:
     """What to say where a term names a parameter, which is no place; nothing where it names none."""
     names = (join(path, name) for path, module in everything.items() for name in parameters_of(module))
     name = next((name for name in names if fnmatchcase(name, term)), None)
@@ -186,14 +186,14 @@ def _as_a_parameter(everything: Mapping[str, nn.Module], term: str) -> str:
     return f"; '{name}' is a parameter, and at= takes modules{say}"
 
 
-def _in_a_wrapper(model: nn.Module, term: str, inside: str) -> NoEffectError:
+def _error_in_wrapper(model: nn.Module, term: str, inside: str) -> NoEffectError:
     kind = type(model).__name__
     return NoEffectError(
         f"at={term}: this {kind} is a wrapper, and places are named in what it holds; select in model.{inside}"
     )
 
 
-def _within(everything: Mapping[str, nn.Module], roots: Sequence[str] | set[str]) -> list[str]:
+def _list_within(everything: Mapping[str, nn.Module], roots: Sequence[str] | set[str]) -> list[str]:
     """The paths at or below any of these."""
     if "" in roots:
         return list(everything)

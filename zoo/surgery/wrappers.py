@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def unwrapped(model: Any) -> Any:
+def unwrap(model: Any) -> Any:
     """What is inside torch.compile's wrapper, DistributedDataParallel and DataParallel, however they are nested."""
-    while name := held_by(model):
+    while name := inner_name(model):
         model = getattr(model, name)
     return model
 
 
 def _around(model: Any) -> Iterator[type]:
     """The classes of such wrappers, outermost first."""
-    while name := held_by(model):
+    while name := inner_name(model):
         yield type(model)
         model = getattr(model, name)
 
 
-def held_by(model: Any) -> str:
+def inner_name(model: Any) -> str:
     """The attribute under which such a wrapper holds its model; empty for what is none."""
     from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -83,12 +83,12 @@ class Outer:
         self.notes = found[0].__name__ if found else ""
         self.around = type(given).__name__ if isinstance(given, (DataParallel, DistributedDataParallel)) else ""
         self.model = model
-        self.held = _held(model) if self.notes else set()
+        self.held = _tensors_in_step(model) if self.notes else set()
 
     def check(self, result: nn.Module) -> None:
         """Raise NotApplicableError where the edit left a wrapper with what was."""
         again = "modify the module inside, then wrap it again: {0}(zoo.modify(model.module, ...))"
-        if changed := sorted({name for name, *_ in self.held ^ _held(result)}) if self.notes else []:
+        if changed := sorted({name for name, *_ in self.held ^ _tensors_in_step(result)}) if self.notes else []:
             raise NotApplicableError(
                 f"{list_names(changed, 1)} would come, go, freeze, thaw or get other values behind the back of "
                 f"{self.notes}, which has noted what it keeps in step; {again.format(self.notes)}"
@@ -97,7 +97,7 @@ class Outer:
             raise NotApplicableError(f"this replaces the root that {self.around} holds; {again.format(self.around)}")
 
 
-def _held(model: nn.Module) -> set[tuple[str, int, bool, int | None]]:
+def _tensors_in_step(model: nn.Module) -> set[tuple[str, int, bool, int | None]]:
     """What is noted, and how often each was written to: new numbers would be other ones on each process."""
     from torch.nn.parameter import is_lazy
 

@@ -12,7 +12,7 @@ from ..messages.errors import NotApplicableError
 from ..surgery.placement import HOOK_DICTS, users
 from ..surgery.provenance import KEY
 from ..surgery.walk import places, tensors_of
-from ..surgery.wrappers import unwrapped
+from ..surgery.wrappers import unwrap
 
 
 # The problem: a forward on meta needs every tensor of the model there, without touching the model, and without the
@@ -25,7 +25,7 @@ def make_skeleton(model: nn.Module, meta: bool) -> nn.Module:
 
     Its tensors are on meta; or, for what can't run there, the model's own parameters, and copies of the rest.
     """
-    model = unwrapped(model)
+    model = unwrap(model)
     if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
         raise NotApplicableError(f"this {type(model).__name__} gets its sizes at its first forward; run one before")
     memo: dict[int, Any] = {}  # what stands here under an object's id is taken for its copy

@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from ..surgery.changes import Change, What
 from ..surgery.config import brief, compare_options, compare_order, same_make, tensor_text
+from ..surgery.insert import Insertion
 from ..surgery.mixins import parts_of
 from ..surgery.placement import walks
 from ..surgery.walk import CHILDREN, join
@@ -134,10 +135,10 @@ def _insertions(path: str, after: Snapshot) -> list[tuple[str, What, nn.Module]]
     for depth in (1, 2):
         site, name = ".".join(names[:-depth]), names[-depth] if depth <= len(names) else ""
         for mixin in parts_of(type(after.paths.get(site)))[1]:
-            if getattr(mixin, "child", None) == name:
+            if issubclass(mixin, Insertion) and mixin.child == name:
                 added = after.paths[path]
                 layers = list(added.children()) if depth == 1 else [added]
-                return [(site, mixin.what, layer) for layer in layers]  # type: ignore[attr-defined]
+                return [(site, mixin.what, layer) for layer in layers]
     return []
 
 
@@ -183,7 +184,7 @@ def _class_change(path: str, old: ModuleState, new: ModuleState, part: str) -> I
     if base is not base_now:
         yield Change(part, path, What.CLASS, base.__name__, base_now.__name__)
     for mixin in has:
-        if mixin not in had and not hasattr(mixin, "child"):  # an insertion shows by the child that it added
+        if mixin not in had and not issubclass(mixin, Insertion):  # an insertion shows by the child that it added
             yield Change(part, path, What.BECAME, base.__name__, f"{mixin.__name__}({base.__name__})")
     for mixin in had:
         if mixin not in has:
