@@ -23,7 +23,7 @@ def of_timm(model: nn.Module) -> list[list[str]]:
         names = [name for name, _ in children["stages"].named_children()]
         return [[f"stages.{name}"] for name in names] if names == [*map(str, range(len(names)))] else []
     info: Any = getattr(model, "feature_info", None) or []
-    ends = existing(model, [one.get("module") for one in getattr(info, "info", info) if isinstance(one, dict)])
+    ends = find_paths(model, [one.get("module") for one in getattr(info, "info", info) if isinstance(one, dict)])
     if len(set(ends)) < len(ends):
         return []  # as CoaT's, which run side by side
     parts: list[list[str]] = []
@@ -41,7 +41,7 @@ def of_timm(model: nn.Module) -> list[list[str]]:
 
 def _from_the_first_block(model: nn.Module, parts: list[list[str]]) -> list[list[str]]:
     """Without what stands in front of the first block; all of them where a model isn't made of blocks."""
-    stem = existing(model, (getattr(model, "pretrained_cfg", None) or {}).get("first_conv"))
+    stem = find_paths(model, (getattr(model, "pretrained_cfg", None) or {}).get("first_conv"))
     large = [
         [path for path in part if _is_large(model.get_submodule(path)) and not any(s.startswith(path) for s in stem)]
         for part in parts
@@ -58,7 +58,7 @@ def _is_large(module: nn.Module) -> bool:
     return sum(bool(one._parameters) for one in module.modules()) > 2
 
 
-def existing(model: nn.Module, paths: Any) -> list[str]:
+def find_paths(model: nn.Module, paths: Any) -> list[str]:
     """Those of some paths that there are."""
     modules = dict(model.named_modules())
     return [path for path in ([paths] if isinstance(paths, str) else paths or []) if path in modules]
@@ -77,12 +77,12 @@ def of_torchvision(model: nn.Module) -> list[list[str]]:
         return [[f"features.{n}"] for n in range(1, len(model.features) - 1)]  # type: ignore[arg-type]
     rows = zoo.blocks_of(model)
     if len(rows) == 1:
-        return _parted(model, rows[0])
+        return _split_row(model, rows[0])
     found = [row[0].rpartition(".")[0] for row in rows]
     return [[*(_between(model, found[n - 1], stage) if n else ()), stage] for n, stage in enumerate(found)]
 
 
-def _parted(model: nn.Module, row: Sequence[str]) -> list[list[str]]:
+def _split_row(model: nn.Module, row: Sequence[str]) -> list[list[str]]:
     """A single row in stages."""
     from torch import nn
 

@@ -17,7 +17,7 @@ from annotated_types import Ge, Le
 import zoo
 
 from ._names import scan
-from ._stages import existing, of_timm
+from ._stages import find_paths, of_timm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -154,7 +154,7 @@ def _check_tag(name: str) -> None:
 def sites(model: nn.Module) -> dict[str, Any]:
     """`stem` and `head` from timm's own description, `head_drop`, its dropout in front of the head, and `stages`."""
     cfg = getattr(model, "pretrained_cfg", None) or {}
-    found = {"stem": existing(model, cfg.get("first_conv")), "head": existing(model, cfg.get("classifier"))}
+    found = {"stem": find_paths(model, cfg.get("first_conv")), "head": find_paths(model, cfg.get("classifier"))}
     found["head"] += _forgotten(model, found["head"])
     if found["head"]:
         found["head_drop"] = list(_head_dropouts(model))
@@ -204,7 +204,7 @@ _HEAD_DROP = re.compile(r"head_drop|(head|head_dist|pre_logits)\.(drop|dropout|h
 def sample(model: nn.Module) -> tuple[int, ...]:
     """One image as the model was trained on; other channels or sizes where it was built for others."""
     chans, *size = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
-    for path in existing(model, (getattr(model, "pretrained_cfg", None) or {}).get("first_conv"))[:1]:
+    for path in find_paths(model, (getattr(model, "pretrained_cfg", None) or {}).get("first_conv"))[:1]:
         weight = getattr(model.get_submodule(path), "weight", None)
         chans = weight.shape[1] if weight is not None and weight.ndim == 4 else getattr(model, "in_chans", chans)
     # TResNet folds blocks of 4 × 4 pixels into channels in front of its first convolution.

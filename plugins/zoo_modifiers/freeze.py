@@ -31,7 +31,7 @@ def freeze(model: nn.Module, /, at: zoo.Where = "*", bn_stats: bool = True) -> n
 
     bn_stats: BatchNorm and its like use their running statistics and leave them as they are, also after `.train()`.
     """
-    for path, module in _holding(model, at, "freeze").items():
+    for path, module in _holders_in(model, at, "freeze").items():
         own = dict(module.named_parameters(recurse=False))
         vars(module).setdefault(_FIXED, tuple(name for name, p in own.items() if not p.requires_grad))
         for parameter in own.values():
@@ -49,7 +49,7 @@ def unfreeze(model: nn.Module, /, at: zoo.Where = "*") -> nn.Module:
 
     What wasn't trained before `freeze` came, such as a fixed position embedding, goes back to that.
     """
-    for path, module in _holding(model, at, "unfreeze").items():
+    for path, module in _holders_in(model, at, "unfreeze").items():
         fixed = vars(module).pop(_FIXED, ())
         for name, parameter in module.named_parameters(recurse=False):
             if name not in fixed and (parameter.is_floating_point() or parameter.is_complex()):
@@ -60,7 +60,7 @@ def unfreeze(model: nn.Module, /, at: zoo.Where = "*") -> nn.Module:
     return model
 
 
-def _holding(model: nn.Module, at: zoo.Where, what: str) -> dict[str, nn.Module]:
+def _holders_in(model: nn.Module, at: zoo.Where, what: str) -> dict[str, nn.Module]:
     """What holds parameters or statistics itself; NotApplicableError where nothing does."""
 
     def holds(module: Any) -> bool:

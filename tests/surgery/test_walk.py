@@ -64,7 +64,7 @@ def test_a_module_that_holds_itself_ends_as_in_torch() -> None:
 def test_scripted_modules_are_walked() -> None:
     model = torch.jit.script(nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU())))
     assert [path for path, _ in walk.places(model)] == [path for path, _ in model.named_modules()]
-    assert walk.named_tensors(model).keys() == dict(model.named_parameters()).keys()
+    assert walk.tensors_by_name(model).keys() == dict(model.named_parameters()).keys()
 
 
 def test_tensors_have_every_name() -> None:
@@ -73,7 +73,7 @@ def test_tensors_have_every_name() -> None:
         **dict(model.named_parameters(remove_duplicate=False)),
         **dict(model.named_buffers(remove_duplicate=False)),
     }
-    found = walk.named_tensors(model)
+    found = walk.tensors_by_name(model)
     assert found.keys() == expected.keys()
     assert all(found[name] is tensor for name, tensor in expected.items())
     assert found["head.weight"] is found["tied.weight"]

@@ -51,7 +51,7 @@ def channels_at(model: nn.Module, path: str) -> Channels:
     # the shape is believed, first what is inside, then what stands around. How it can fail: an image as wide as
     # some layer nearby has channels, in a model that has them now in front and now behind.
     layer = at(model, path)
-    took, gave = _traced(model, path)
+    took, gave = _shapes_at(model, path)
     arrive, leave, dim = _own(layer)
     if dim is None:
         (arrive, first), (leave, last) = _agree(took, model, path), _agree(gave, model, path)
@@ -90,7 +90,7 @@ def _is_the_archs(trace: Trace, path: str, module: nn.Module) -> bool:
     return path in trace.notes.classes and isinstance(module, trace.notes.classes[path])
 
 
-def _traced(model: nn.Module, path: str) -> tuple[Shape | None, Shape | None]:
+def _shapes_at(model: nn.Module, path: str) -> tuple[Shape | None, Shape | None]:
     """The shapes of what a forward took and gave there, where that is known."""
     trace = current_trace()
     if trace is None or not _is_the_archs(trace, path, model.get_submodule(path)):

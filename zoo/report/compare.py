@@ -12,7 +12,7 @@ from ..messages.render import format_counts, row
 from ..surgery.config import brief, compare_options, compare_order, config_of, shape_text, tell_apart
 from ..surgery.mixins import class_name, parts_of
 from ..surgery.placement import users, walks
-from ..surgery.walk import below, child_slots, join, named_tensors, parameters_of, places, tensors_of
+from ..surgery.walk import below, child_slots, join, parameters_of, places, tensors_by_name, tensors_of
 from ..trace.flops import own_flops
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def compare_models(
 
 def _compare_ties(a: nn.Module, b: nn.Module) -> Iterator[Difference]:
     """Parameters and buffers of both that are one tensor in one model and several in the other."""
-    sides = [{name: id(t) for name, t in named_tensors(model).items()} for model in (a, b)]
+    sides = [{name: id(t) for name, t in tensors_by_name(model).items()} for model in (a, b)]
     common = [name for name in sides[0] if name in sides[1]]
     first: list[dict[int, str]] = [{}, {}]
     for name in common:

@@ -19,7 +19,7 @@ from .placement import (
     at,
     check_layer,
     copy_weights,
-    fitting_weights,
+    find_fitting,
     hand_over_hooks,
     leave_fast_path,
     match,
@@ -107,7 +107,7 @@ def _fit(model: nn.Module, path: str, old: nn.Module, layer: nn.Module, keep_wei
     """Check that a layer can come to a place, then make it fit there."""
     if path:
         refuse_cycle(layer, at(model, parent_path(path)), path)
-    if keep_weights and not fitting_weights(old, layer):
+    if keep_weights and not find_fitting(old, layer):
         raise ShapeError(
             f"keep_weights: nothing of {format_place(path, type(old).__name__)} fits into {type(layer).__name__}"
         )

@@ -117,7 +117,7 @@ def _find_like(model: nn.Module, path: str) -> torch.Tensor | None:
     return _find_like(model, parent_path(path)) if path else None
 
 
-def fitting_weights(old: nn.Module, new: nn.Module) -> list[str]:
+def find_fitting(old: nn.Module, new: nn.Module) -> list[str]:
     """The names of parameters and buffers that both have, in one shape; what has no shape yet fits nothing."""
     theirs, ours = old.state_dict(keep_vars=True), new.state_dict(keep_vars=True)
     common = [name for name in ours if name in theirs and not is_lazy(ours[name]) and not is_lazy(theirs[name])]
@@ -140,7 +140,7 @@ def copy_weights(old: nn.Module, new: nn.Module) -> list[str]:
         >>> zoo.copy_weights(nn.Linear(3, 2), nn.Linear(4, 2))
         ['bias']
     """
-    fitting = fitting_weights(old, new)
+    fitting = find_fitting(old, new)
     theirs, ours = old.state_dict(), new.state_dict()
     with torch.no_grad():
         for name in fitting:

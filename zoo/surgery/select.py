@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..messages.errors import NoEffectError, OptionError, fill_fields
 from .provenance import is_numbered, sites_of
+from .slots import Slot
 from .walk import below, join, parameters_of, parent_path, places
 from .wrappers import inner_name
 
@@ -81,7 +82,7 @@ def select(
     if included and not found:
         shown = f"[{', '.join(terms)}]" if len(terms) > 1 else terms[0]
         raise NoEffectError(f"the exclusions leave nothing of at={shown}; exclude less", option="at")
-    return _outermost(found) if outermost else found
+    return _keep_outermost(found) if outermost else found
 
 
 def is_inserted(path: str) -> bool:
@@ -107,7 +108,7 @@ def _match_terms(
     excluded: set[str] = set()
     for term in terms:
         with fill_fields(name=term.removeprefix("!"), option="at"):
-            paths = _matches(model, everything, term.removeprefix("!"))
+            paths = _find(model, everything, term.removeprefix("!"))
         if term.startswith("!"):
             excluded.update(paths)
             continue
@@ -158,7 +159,11 @@ def _find(model: nn.Module, everything: Mapping[str, nn.Module], term: str) -> l
         if inside:
             raise _error_in_wrapper(model, term, inside)
         met = ", ".join(map(repr, sites[term]))
-        why = "a number that its forward reads, and no module" if ":" in met else "which isn't there any more"
+        why = (
+            "a number that its forward reads, and no module"
+            if any(Slot.parse(said).attribute for said in sites[term])
+            else "which isn't there any more"
+        )
         raise NoEffectError(f"at={term} is {met} in this {type(model).__name__}, {why}")
     if paths := [path for path in everything if fnmatchcase(path, term)]:
         return paths

@@ -91,7 +91,7 @@ def persistent(module: nn.Module, name: str) -> bool:
     return name not in module._non_persistent_buffers_set
 
 
-def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
     """Every name of every parameter and buffer, module by module, the second names of tied ones too."""
     return {join(path, name): t for path, module in places(model) for name, t in tensors_of(module).items()}
 

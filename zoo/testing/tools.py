@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..messages.text import format_error
-from ..surgery.walk import child_slots, named_tensors, places, split
+from ..surgery.walk import child_slots, places, split, tensors_by_name
 from ..trace.blueprint import sample_input
 from .results import Skip
 
@@ -82,7 +82,7 @@ def digest(tensor: Tensor) -> str:
 
 def digests(model: nn.Module) -> dict[str, str]:
     """A sum over the bytes of each parameter and buffer, by name."""
-    return {name: digest(tensor) for name, tensor in named_tensors(model).items()}
+    return {name: digest(tensor) for name, tensor in tensors_by_name(model).items()}
 
 
 def same(got: Iterable[Tensor], expected: Iterable[Tensor], loosely: bool = False) -> bool:
@@ -118,7 +118,7 @@ def has(model: nn.Module, path: str) -> bool:
 def find_shared(model: nn.Module) -> list[tuple[str, str]]:
     """Two names each of what stands in several places, modules and tensors."""
     names: dict[int, list[str]] = defaultdict(list)
-    found: list[tuple[str, Any]] = [*places(model), *named_tensors(model).items()]
+    found: list[tuple[str, Any]] = [*places(model), *tensors_by_name(model).items()]
     for name, thing in found:
         names[id(thing)].append(name)
     return [(group[0], other) for group in names.values() for other in group[1:]]

@@ -43,11 +43,13 @@ def broken_effects(delta: Delta, modifier: Modifier) -> PluginError | None:
 def _gain(delta: Delta, forwards: bool) -> str | None:
     """A name in the state dict that one of the two moments has and the other hasn't, if there is one."""
     sides = [(path, old, new) if forwards else (path, new, old) for path, old, new in [*delta.moved, *delta.stayed]]
-    had = {join(path, name) for path, old, _ in sides for name in _saved(old)}
-    return next((full for path, _, new in sides for name in _saved(new) if (full := join(path, name)) not in had), None)
+    had = {join(path, name) for path, old, _ in sides for name in _state_names(old)}
+    return next(
+        (full for path, _, new in sides for name in _state_names(new) if (full := join(path, name)) not in had), None
+    )
 
 
-def _saved(state: ModuleState | None) -> Iterator[str]:
+def _state_names(state: ModuleState | None) -> Iterator[str]:
     """The names of a module's own tensors that a state dict has."""
     if state is not None and state.held:
         hidden = state.slots(NON_PERSISTENT)

@@ -16,7 +16,7 @@ from ...spec.parser import read_mods
 from ...spec.spec import parse
 from ...surgery.changes import What
 from ...surgery.provenance import changes_of
-from ...surgery.walk import named_tensors
+from ...surgery.walk import tensors_by_name
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
 from ..subjects import DECLINES, Trial
@@ -74,7 +74,7 @@ def again(trial: Trial) -> str:
     the model alone.
     """
     model = trial.fresh()
-    first, before, names = len(changes_of(model)), digests(model), list(named_tensors(model))
+    first, before, names = len(changes_of(model)), digests(model), list(tensors_by_name(model))
     try:
         model = trial.apply(model)
     except DECLINES as error:
@@ -87,7 +87,7 @@ def again(trial: Trial) -> str:
     more = changes_of(model)[first:]
     assert more, "a second application shows in no change"
     if all(change.kind is What.ALREADY for change in more):
-        assert list(named_tensors(model)) == names, "a second application is 'already' so, and names differ"
+        assert list(tensors_by_name(model)) == names, "a second application is 'already' so, and names differ"
     twice = create(f"{trial.spec}+{trial.mod}", registry=trial.registry)
     if found := diff(model.eval(), twice.eval(), registry=trial.registry):
         raise AssertionError(f"applied twice and created with the part twice, it differs: {found[0]}")

@@ -13,7 +13,7 @@ from ...plan.resolve import plan_of
 from ...spec.spec import parse
 from ...surgery.provenance import sites_of
 from ...surgery.slots import Slot
-from ...surgery.walk import named_tensors
+from ...surgery.walk import tensors_by_name
 from ..global_state import Classes, Global, classes_of
 from ..results import Skip
 from ..subjects import Ground
@@ -77,9 +77,9 @@ def meta(ground: Ground) -> None:
         on_meta = create(ground.arch, device="meta", registry=ground.registry)
     except (NotImplementedError, RuntimeError) as error:
         raise Skip(f"it can't be built on meta: {brief(error)}") from error
-    real = [name for name, tensor in named_tensors(on_meta).items() if not tensor.is_meta]
+    real = [name for name, tensor in tensors_by_name(on_meta).items() if not tensor.is_meta]
     assert not real, f"on meta {list_names(real)} isn't"
-    shapes = [{n: (t.shape, t.dtype) for n, t in named_tensors(m).items()} for m in (on_meta, ground.model)]
+    shapes = [{n: (t.shape, t.dtype) for n, t in tensors_by_name(m).items()} for m in (on_meta, ground.model)]
     assert shapes[0] == shapes[1], "on meta it has other parameters and buffers than on the CPU"
 
 
@@ -106,7 +106,7 @@ def seed(ground: Ground) -> None:
     one, two = map(digests, made)
     changed = [name for name in one if one[name] != two.get(name)]
     assert not changed, f"under one seed {list_names(changed)} gets other values"
-    odd = [name for name, tensor in named_tensors(made[0]).items() if not finite([tensor])]
+    odd = [name for name, tensor in tensors_by_name(made[0]).items() if not finite([tensor])]
     assert not odd, f"{list_names(odd)} isn't finite"
 
 
@@ -115,8 +115,8 @@ def copies(ground: Ground) -> None:
     expected = ground.runs()
     for how, other in (("deepcopy", ground.fresh()), ("pickle", pickle.loads(pickle.dumps(ground.model)))):
         assert same(run(other, ground.arguments), expected), f"the output after {how} differs"
-        own = {id(tensor) for tensor in named_tensors(ground.model).values()}
-        common = [name for name, tensor in named_tensors(other).items() if id(tensor) in own]
+        own = {id(tensor) for tensor in tensors_by_name(ground.model).values()}
+        common = [name for name, tensor in tensors_by_name(other).items() if id(tensor) in own]
         assert not common, f"after {how} it shares {list_names(common)} with its original"
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...factory.factory import create
 from ...messages.text import list_names
-from ...surgery.walk import named_tensors
+from ...surgery.walk import tensors_by_name
 from ..results import Skip
 from ..subjects import Trial
 from ..tools import brief, digests, finite, gradients, move, run, same
@@ -21,8 +21,8 @@ def device(trial: Trial) -> str | None:
     """On meta and in bfloat16 all of a variant follows, what is new too, and it runs where the base does."""
     variant, ground = trial.variant, trial.ground
     half = trial.apply(ground.fresh().bfloat16())
-    wrong = [n for n, t in named_tensors(half).items() if t.is_floating_point() and t.dtype != torch.bfloat16]
-    known = {n for n, t in named_tensors(ground.fresh().bfloat16()).items() if t.dtype != torch.bfloat16}
+    wrong = [n for n, t in tensors_by_name(half).items() if t.is_floating_point() and t.dtype != torch.bfloat16]
+    known = {n for n, t in tensors_by_name(ground.fresh().bfloat16()).items() if t.dtype != torch.bfloat16}
     wrong = [name for name in wrong if name not in known]
     assert not wrong, f"in a model of bfloat16 {list_names(wrong)} is of another dtype"
     base, own = (move(arguments, dtype=torch.bfloat16) for arguments in (ground.arguments, trial.arguments))
@@ -34,9 +34,9 @@ def device(trial: Trial) -> str | None:
         create(trial.spec, device="meta", registry=trial.registry),
         trial.apply(create(ground.arch, device="meta", registry=trial.registry)),
     ):
-        real = [name for name, tensor in named_tensors(made).items() if not tensor.is_meta]
+        real = [name for name, tensor in tensors_by_name(made).items() if not tensor.is_meta]
         assert not real, f"on meta {list_names(real)} isn't"
-        shapes = [{n: (t.shape, t.dtype) for n, t in named_tensors(m).items()} for m in (made, variant)]
+        shapes = [{n: (t.shape, t.dtype) for n, t in tensors_by_name(m).items()} for m in (made, variant)]
         assert shapes[0] == shapes[1], "on meta it has other parameters and buffers than on the CPU"
     base, own = (move(arguments, "meta") for arguments in (ground.arguments, trial.arguments))
     ground.once("run on meta", lambda: run(create(ground.arch, device="meta", registry=trial.registry).eval(), base))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...factory.factory import create, spec_of
 from ...messages.text import list_names
 from ...surgery.provenance import changes_of
-from ...surgery.walk import named_tensors, parent_path
+from ...surgery.walk import parent_path, tensors_by_name
 from ..results import Skip
 from ..subjects import DECLINES, Trial, names_of
 from ..tools import brief, digest, digests, find_shared, get_at, has, leaves, list_differing, run, same, tensors_in, tie
@@ -31,9 +31,9 @@ def weights(trial: Trial) -> None:
     if changed := list_differing(both, base):
         raise AssertionError(f"under one seed {list_names(changed)} of variant and base differ, which no change tells")
     model = trial.ground.fresh()
-    before = {id(tensor): (name, tensor, digest(tensor)) for name, tensor in named_tensors(model).items()}
+    before = {id(tensor): (name, tensor, digest(tensor)) for name, tensor in tensors_by_name(model).items()}
     model = trial.apply(model)
-    kept = {id(tensor) for tensor in named_tensors(model).values()}
+    kept = {id(tensor) for tensor in tensors_by_name(model).values()}
     changed = [
         name
         for key, (name, tensor, value) in before.items()
@@ -185,8 +185,8 @@ def copies(trial: Trial) -> None:
                 break
             got = run(other, arguments, training)
             assert same(got, trial.runs(training)), f"the output after {how} differs"
-    own = {id(tensor) for tensor in named_tensors(variant).values()}
-    common = [name for name, tensor in named_tensors(copied).items() if id(tensor) in own]
+    own = {id(tensor) for tensor in tensors_by_name(variant).values()}
+    common = [name for name, tensor in tensors_by_name(copied).items() if id(tensor) in own]
     assert not common, f"a copy shares {list_names(common)} with its original"
     _all_its_own(trial, copied, arguments)
 
