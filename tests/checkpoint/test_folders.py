@@ -93,3 +93,10 @@ def test_a_prefix_without_a_recipe_can_not_be_saved(path: Path) -> None:
     assert str(raised.value) == (
         "'mine:this' points outside of the file, and plugzoo gives no recipe to build it without that; " + KEEP
     )
+
+
+def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(zoo.CheckpointError) as caught:
+        zoo.save(zoo.create("simple"), f"{tmp_path}/file/folder/")
+    assert str(caught.value) == f"can't make the folder '{tmp_path}/file/folder/': Not a directory"
