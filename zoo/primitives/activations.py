@@ -14,7 +14,7 @@ from ..messages.text import format_place
 from ..plan.kinds import Kind, activations
 from ..surgery.placement import HOOK_DICTS
 from ..surgery.select import select
-from ..surgery.walk import below
+from ..surgery.walk import below, places
 from ..trace.trace import functions_of
 from .choice import Switch
 
@@ -76,10 +76,11 @@ def _ask_once(kind: Kind) -> Callable[[nn.Module], str]:
 def _out_of_reach(model: nn.Module, role_of: Callable[[nn.Module], str]) -> Iterator[tuple[str, str]]:
     """Activations that aren't modules, by the path of the module whose code they are in."""
     functions = functions_of(model)
-    for path, module in model.named_modules():
-        name, role = type(module).__name__, role_of(module)
+    for path, module in places(model):
+        role = role_of(module)
         if role in ("activation", "gate"):
             continue
+        name = type(module).__name__
         if isinstance(module, ScriptModule):
             yield path, f"what this {name}, which was scripted, holds"
         elif role == "fused" and getattr(module, "apply_act", True):

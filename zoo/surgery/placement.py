@@ -75,7 +75,8 @@ def match(model: nn.Module, path: str, layer: nn.Module) -> None:
     """Give a new layer the mode, device and dtype of the place that it comes to."""
     place = at(model, path)
     if not (child_slots(layer) or child_slots(place) or tensors_of(layer)) and layer is not place:
-        layer.training = place.training  # as with activations, of which there are many
+        if layer.training != place.training:  # as with activations, of which there are many
+            layer.training = place.training
         return
     kept = {id(m) for m in place.modules()}
     for module in layer.modules():

@@ -97,6 +97,7 @@ def _structure(delta: Delta, part: str, count: _Count) -> Iterator[Change]:
     for place in delta.moved:
         pairs.setdefault((id(place[1]), id(place[2])), []).append(place)
     tops: set[str] = set()
+    texts: dict[Any, str] = {}
     for (path, old, new), *others in pairs.values():
         if not tops.isdisjoint(_above(path)):
             continue
@@ -109,10 +110,21 @@ def _structure(delta: Delta, part: str, count: _Count) -> Iterator[Change]:
         weights, weights_old = _weights(new), _weights(old)
         if old and new and old.cls is new.cls and not count.is_new(weights) and same_make(old.module, new.module):
             what = What.ALREADY
-        was, now = ("" if state is None else brief(state.module) for state in (old, new))
+        was, now = ("" if state is None else _brief(state, texts) for state in (old, new))
         came, went = count.added(weights), count.removed(weights_old)
         aliases = tuple(alias for alias, *_ in others)
         yield Change(part, path, what, was, now, added=came, removed=went, aliases=aliases)
+
+
+def _brief(state: ModuleState, known: dict[Any, str]) -> str:
+    """A module in a line. Activations are alike by the dozen, and asking one for its options takes a while."""
+    if state.containers or state.odd or not state.is_intact():
+        return brief(state.module)
+    options = tuple(state.config().items())
+    key = (state.cls, options, tuple(type(value) for _, value in options))
+    if key not in known:
+        known[key] = brief(state.module)
+    return known[key]
 
 
 def _above(path: str) -> Iterator[str]:
@@ -123,7 +135,7 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _weights(state: State) -> list[nn.Parameter]:
-    return [] if state is None else list(state.module.parameters())
+    return [] if state is None or not state.containers else list(state.module.parameters())
 
 
 def _insertions(path: str, after: Snapshot) -> list[tuple[str, What, nn.Module]]:

@@ -12,7 +12,7 @@ into a tensor past torch's version counter, as through `.data`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -28,10 +28,8 @@ from ..surgery.provenance import Outline, Shapes
 from ..surgery.walk import BUFFERS, NON_PERSISTENT, PARAMETERS, join, places, tensors_of
 from .write_log import address
 
-# What torch puts into each module's `__dict__`, in this order; the containers among it are empty in most modules.
-_STANDARD = list(vars(nn.Module()))
+# The containers that torch puts into each module's `__dict__`, empty in most modules.
 _CONTAINERS = tuple(key for key, value in vars(nn.Module()).items() if isinstance(value, (dict, list, set)))
-_containers_of = itemgetter(*_CONTAINERS)
 _PLAIN = frozenset(PLAIN)
 _COPIED = frozenset((dict, list, set))
 _TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
@@ -78,9 +76,9 @@ class TensorState:
                 setattr(self.tensor, name, hooks)
 
 
-def _gradient_of(tensor: Tensor) -> tuple[Tensor, Tensor] | None:
-    grad = tensor.grad if not tensor.requires_grad or tensor.is_leaf else None
-    return None if grad is None else (grad, grad.data)
+def _gradients(tensors: Iterable[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
+    grads = [t.grad if not t.requires_grad or t.is_leaf else None for t in tensors]
+    return [grad if grad is None else (grad, grad.data) for grad in grads]
 
 
 def _shape_of(tensor: Tensor) -> tuple[int, ...]:
@@ -102,8 +100,23 @@ def _facts(tensors: Iterable[Tensor]) -> list[Any]:
         return [*chain.from_iterable(map(_facts_with_care, tensors))]
 
 
+class Layout:
+    """The keys of a module's `__dict__`, which most modules of a class share; what is of which sort, by position."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys = keys
+        self.known = _pick(at for at, key in enumerate(keys) if key in _CONTAINERS)
+        self.others = _pick(at for at, key in enumerate(keys) if key not in TORCHS_OWN)
+
+
+def _pick(positions: Iterable[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """What gives the values at some positions of a tuple, as a tuple."""
+    at = list(positions)
+    return itemgetter(*at) if len(at) > 1 else lambda values: tuple(values[one] for one in at)
+
+
 class ModuleState:
-    """One module: its class, a copy of its `__dict__`, of the containers in it, and what its tensors are.
+    """One module: its class, what its `__dict__` and the containers in it hold, and what its tensors are.
 
     Written for speed, since there is one for each module: as few objects as can be, and no loop where C has one.
 
@@ -117,20 +130,17 @@ class ModuleState:
     held: Sequence[Tensor] = ()
     _filled = 0  # how many of torch's own containers hold something
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, layouts: dict[type, Layout]) -> None:
         own = vars(module)
         self.module = module
-        self.cls = type(module)
-        self.attributes = own.copy()
-        keys = [*own]
-        if keys[: len(_STANDARD)] == _STANDARD:
-            known: tuple[Any, ...] = _containers_of(own)
-            others = [*own.values()][len(_STANDARD) :]
-        else:
-            known = tuple(own[key] for key in _CONTAINERS if key in own)
-            others = [value for key, value in own.items() if key not in TORCHS_OWN]
-        odd = [value for value in others if type(value) not in _PLAIN]
-        filled = [*filter(None, known)]
+        self.cls = cls = type(module)
+        self._values = values = tuple(own.values())
+        keys, layout = tuple(own), layouts.get(cls)
+        if layout is None or layout.keys != keys:
+            layout = layouts[cls] = Layout(keys)
+        self._layout = layout
+        filled = [*filter(None, layout.known(values))]
+        odd = [value for value in layout.others(values) if type(value) not in _PLAIN]
         if not (filled or odd):
             return
         self._filled = len(filled)
@@ -150,24 +160,29 @@ class ModuleState:
         self.held = held
         self._facts = facts = _facts(held)
         self._data = [t.data for t in held]
-        self._grads = [_gradient_of(t) for t in held]
+        self._grads = _gradients(held)
         first = _FACTS.index(_TENSOR_HOOKS[0])
         hooks = [*facts[first :: len(_FACTS)], *facts[first + 1 :: len(_FACTS)]]
         return [one for one in hooks if one is not None]
 
     def is_intact(self) -> bool:
         """Whether the module is what it was: the same objects everywhere, and no tensor written to."""
-        module, attributes = self.module, self.attributes
+        module, layout, values = self.module, self._layout, self._values
         own = vars(module)
         return (
             type(module) is self.cls
-            and len(own) == len(attributes)
-            and all(map(is_, own.values(), attributes.values()))
-            and [*own] == [*attributes]
-            and self._filled == len([*filter(None, _known(own))])
+            and len(own) == len(values)
+            and all(map(is_, own.values(), values))
+            and tuple(own) == layout.keys
+            and self._filled == len([*filter(None, layout.known(values))])
             and all(map(_alike, self.containers, self.copies))
             and (not self.held or _facts(self.held) == self._facts)
         )
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """The `__dict__`, as it was."""
+        return dict(zip(self._layout.keys, self._values, strict=True))
 
     @cached_property
     def tensors(self) -> dict[str, TensorState]:
@@ -193,14 +208,14 @@ class ModuleState:
 
     def content(self, key: str) -> Any:
         """What a container among the attributes held, all the way down; any other attribute itself."""
-        return _content(self.attributes[key], self._copies)
+        value = self.attributes[key]
+        if key in _CONTAINERS and id(value) not in self._copies and isinstance(value, (dict, set)):
+            return type(value)()
+        return _content(value, self._copies)
 
     @cached_property
     def _copies(self) -> dict[int, Any]:
-        known = [self.attributes.get(key) for key in _CONTAINERS]
-        empty: dict[int, Any] = {id(one): {} for one in known if isinstance(one, dict)}
-        empty |= {id(one): set() for one in known if isinstance(one, set)}
-        return empty | {id(one): copy for one, copy in zip(self.containers, self.copies, strict=True)}
+        return {id(one): copy for one, copy in zip(self.containers, self.copies, strict=True)}
 
     def config(self) -> dict[str, Any]:
         """The public attributes that aren't torch's own, as they were."""
@@ -236,23 +251,14 @@ class ModuleState:
         own = vars(self.module)
         own.clear()
         own.update(self.attributes)
-        for key in _CONTAINERS:
-            one = own.get(key)
-            if one and id(one) in self._copies and not self._copies[id(one)]:
+        for one in self._layout.known(self._values):
+            if one and id(one) not in self._copies and isinstance(one, (dict, set)):
                 one.clear()
         for one, copy in zip(self.containers, self.copies, strict=True):
             if not _alike(one, copy):
                 _refill(one, copy)
         for state in self.tensors.values():
             state.restore()
-
-
-def _known(own: dict[str, Any]) -> tuple[Any, ...]:
-    try:
-        found: tuple[Any, ...] = _containers_of(own)
-    except KeyError:
-        found = tuple(own[key] for key in _CONTAINERS if key in own)
-    return found
 
 
 def _is_plain(value: Any) -> bool:
@@ -320,12 +326,13 @@ class Snapshot:
         self.states: dict[int, ModuleState] = {}
         self.first: dict[int, str] = {}
         known = earlier.states if earlier else {}
+        layouts: dict[type, Layout] = {}
         for path, module in self.places:
             key = id(module)
             if key not in self.states:
                 self.first[key] = path
                 state = known.get(key)
-                self.states[key] = state if state is not None and state.is_intact() else ModuleState(module)
+                self.states[key] = state if state is not None and state.is_intact() else ModuleState(module, layouts)
 
     def state(self, path: str) -> ModuleState:
         return self.states[id(self.paths[path])]
