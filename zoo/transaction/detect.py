@@ -120,8 +120,7 @@ def _brief(state: ModuleState, known: dict[Any, str]) -> str:
     """A module in a line. Activations are alike by the dozen, and asking one for its options takes a while."""
     if state.containers or state.odd or not state.is_intact():
         return brief(state.module)
-    options = tuple(state.config().items())
-    key = (state.cls, options, tuple(type(value) for _, value in options))
+    key = (state.cls, state.others, *map(type, state.others))  # since True == 1
     if key not in known:
         known[key] = brief(state.module)
     return known[key]
@@ -167,9 +166,10 @@ def _on_module(path: str, old: ModuleState, new: ModuleState, part: str, count: 
     """What changed on one module."""
     yield from _class_change(path, old, new, part)
     yield from _order_change(path, old, new, part)
-    children = {**old.content(CHILDREN), **new.content(CHILDREN)}
-    for key, was, now in compare_options(old.config(), new.config(), old.cls is new.cls, children):
-        yield Change(part, path, key, was, now)
+    if not old.is_set_like(new):
+        children = {**old.content(CHILDREN), **new.content(CHILDREN)}
+        for key, was, now in compare_options(old.config(), new.config(), old.cls is new.cls, children):
+            yield Change(part, path, key, was, now)
     for name in dict.fromkeys([*old.tensors, *new.tensors]):
         yield from _tensor_change(path, name, old.tensors.get(name), new.tensors.get(name), part, count)
     yield from _hook_changes(path, old.hooks(), new.hooks(), part)

@@ -29,7 +29,7 @@ from ..surgery.walk import BUFFERS, NON_PERSISTENT, PARAMETERS, join, places, te
 from .write_log import address
 
 # The containers that torch puts into each module's `__dict__`, empty in most modules.
-_CONTAINERS = tuple(key for key, value in vars(nn.Module()).items() if isinstance(value, (dict, list, set)))
+_CONTAINERS = frozenset(key for key, value in vars(nn.Module()).items() if isinstance(value, (dict, list, set)))
 _PLAIN = frozenset(PLAIN)
 _COPIED = frozenset((dict, list, set))
 _TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
@@ -76,7 +76,7 @@ class TensorState:
                 setattr(self.tensor, name, hooks)
 
 
-def _gradients(tensors: Iterable[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
+def _gradients(tensors: Sequence[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
     grads = [t.grad if not t.requires_grad or t.is_leaf else None for t in tensors]
     return [grad if grad is None else (grad, grad.data) for grad in grads]
 
@@ -92,7 +92,7 @@ def _facts_with_care(tensor: Tensor) -> tuple[Any, ...]:
     return version, tensor.requires_grad, tensor.dtype, _shape_of(tensor), tensor.device, *hooks
 
 
-def _facts(tensors: Iterable[Tensor]) -> list[Any]:
+def _facts(tensors: Sequence[Tensor]) -> list[Any]:
     """The facts of all of them, one after the other in one list."""
     try:
         return [*chain.from_iterable(map(_facts_of, tensors))]
@@ -121,14 +121,15 @@ class ModuleState:
     Written for speed, since there is one for each module: as few objects as can be, and no loop where C has one.
 
     containers: those that hold something, however deep, and the user's empty ones; copies: of each, shallow.
-    odd: the attributes that are neither torch's own nor plain values. held: the tensors.
+    others: the attributes that aren't torch's own. odd: of these, what is no plain value. held: the tensors.
     """
 
     containers: Sequence[Any] = ()
     copies: Sequence[Any] = ()
     odd: Sequence[Any] = ()
     held: Sequence[Tensor] = ()
-    _filled = 0  # how many of torch's own containers hold something
+    _kept: Sequence[Any] = ()  # the user's containers
+    _filled = 0  # how many of torch's own hold something
 
     def __init__(self, module: nn.Module, layouts: dict[type, Layout]) -> None:
         own = vars(module)
@@ -140,7 +141,8 @@ class ModuleState:
             layout = layouts[cls] = Layout(keys)
         self._layout = layout
         filled = [*filter(None, layout.known(values))]
-        odd = [value for value in layout.others(values) if type(value) not in _PLAIN]
+        self.others = layout.others(values)
+        odd = [value for value in self.others if type(value) not in _PLAIN]
         if not (filled or odd):
             return
         self._filled = len(filled)
@@ -148,25 +150,23 @@ class ModuleState:
         containers = [one for one in filled if isinstance(one, (dict, set))]
         if odd:
             self.odd = [value for value in odd if not _is_plain(value)]
-            containers += _containers_in(odd)
-        held = tensors_of(module)
-        if held:
-            containers += self._hold([*held.values()])
+            self._kept = _containers_in(odd)
+            containers += self._kept
+        self.held = [*tensors_of(module).values()]
         self.containers = containers
         self.copies = [one.copy() if type(one) in _COPIED else _copy(one) for one in containers]
 
-    def _hold(self, held: list[Tensor]) -> list[Any]:
-        """Note what the tensors are; the dicts of their hooks."""
-        self.held = held
-        self._facts = facts = _facts(held)
-        self._data = [t.data for t in held]
-        self._grads = _gradients(held)
+    def hold(self, facts: list[Any], data: list[Tensor], grads: list[tuple[Tensor, Tensor] | None]) -> None:
+        """Note what the tensors are."""
+        self.facts, self._data, self._grads = facts, data, grads
         first = _FACTS.index(_TENSOR_HOOKS[0])
-        hooks = [*facts[first :: len(_FACTS)], *facts[first + 1 :: len(_FACTS)]]
-        return [one for one in hooks if one is not None]
+        for hooks in (*facts[first :: len(_FACTS)], *facts[first + 1 :: len(_FACTS)]):
+            if hooks is not None:
+                self.containers = [*self.containers, hooks]
+                self.copies = [*self.copies, hooks.copy()]
 
     def is_intact(self) -> bool:
-        """Whether the module is what it was: the same objects everywhere, and no tensor written to."""
+        """Whether the module is what it was: the same objects everywhere. Its tensors are another matter."""
         module, layout, values = self.module, self._layout, self._values
         own = vars(module)
         return (
@@ -176,7 +176,6 @@ class ModuleState:
             and tuple(own) == layout.keys
             and self._filled == len([*filter(None, layout.known(values))])
             and all(map(_alike, self.containers, self.copies))
-            and (not self.held or _facts(self.held) == self._facts)
         )
 
     @cached_property
@@ -189,7 +188,7 @@ class ModuleState:
         """The state of each parameter and buffer, by its name in the module."""
         if not self.held:
             return {}
-        rows = [self._facts[at : at + len(_FACTS)] for at in range(0, len(self._facts), len(_FACTS))]
+        rows = [self.facts[at : at + len(_FACTS)] for at in range(0, len(self.facts), len(_FACTS))]
         found: dict[str, TensorState] = {}
         for name, tensor, facts, data, grad in zip(self._names, self.held, rows, self._data, self._grads, strict=True):
             version, requires_grad, dtype, shape, device, *hooks = facts
@@ -226,6 +225,11 @@ class ModuleState:
         mode: bool = self.attributes.get("training", self.module.training)  # a scripted module keeps it elsewhere
         return mode
 
+    def is_set_like(self, other: ModuleState) -> bool:
+        """Whether it's sure at a glance that two states of a module have the same configuration."""
+        same = self.cls is other.cls and self._layout.keys == other._layout.keys and not (self._kept or other._kept)
+        return same and all(map(is_, self.others, other.others))
+
     def hooks(self) -> dict[int, Any]:
         return {
             key: hook
@@ -241,7 +245,7 @@ class ModuleState:
         if not self.held:
             return self.cls, ()
         hidden = self.slots(NON_PERSISTENT)
-        shapes = zip(self._names, self.held, self._facts[_FACTS.index("shape") :: len(_FACTS)], strict=True)
+        shapes = zip(self._names, self.held, self.facts[_FACTS.index("shape") :: len(_FACTS)], strict=True)
         return self.cls, tuple((name, shape) for name, t, shape in shapes if name not in hidden and not is_lazy(t))
 
     def restore(self) -> None:
@@ -310,6 +314,27 @@ def _refill(container: Any, content: Any) -> None:
         container.update(content)
 
 
+def _hold(states: Iterable[ModuleState]) -> None:
+    """Note what the tensors of some modules are, of all in one go."""
+    tensors = [tensor for state in states for tensor in state.held]
+    facts, data, grads = _facts(tensors), [tensor.data for tensor in tensors], _gradients(tensors)
+    at = 0
+    for state in states:
+        if end := len(state.held):
+            end += at
+            state.hold(facts[at * len(_FACTS) : end * len(_FACTS)], data[at:end], grads[at:end])
+            at = end
+
+
+def _written(states: Iterable[ModuleState]) -> list[ModuleState]:
+    """Those of which a tensor isn't what it was."""
+    holding = [state for state in states if state.held]
+    now = _facts([tensor for state in holding for tensor in state.held])
+    if now == [*chain.from_iterable(state.facts for state in holding)]:
+        return []
+    return [state for state in holding if _facts(state.held) != state.facts]
+
+
 class Snapshot:
     """A model at one moment.
 
@@ -323,16 +348,21 @@ class Snapshot:
         self.root = model
         self.places = list(walked) or list(places(model))
         self.paths = dict(self.places)
-        self.states: dict[int, ModuleState] = {}
         self.first: dict[int, str] = {}
-        known = earlier.states if earlier else {}
-        layouts: dict[type, Layout] = {}
+        modules: list[nn.Module] = []
         for path, module in self.places:
-            key = id(module)
-            if key not in self.states:
-                self.first[key] = path
-                state = known.get(key)
-                self.states[key] = state if state is not None and state.is_intact() else ModuleState(module, layouts)
+            if id(module) not in self.first:
+                self.first[id(module)] = path
+                modules.append(module)
+        known = earlier.states if earlier else {}
+        intact = {key: state for key, state in known.items() if key in self.first and state.is_intact()}
+        for state in _written(intact.values()):
+            del intact[id(state.module)]
+        layouts: dict[type, Layout] = {}
+        fresh = {id(module): ModuleState(module, layouts) for module in modules if id(module) not in intact}
+        _hold(fresh.values())
+        found = intact | fresh
+        self.states: dict[int, ModuleState] = {id(module): found[id(module)] for module in modules}
 
     def state(self, path: str) -> ModuleState:
         return self.states[id(self.paths[path])]
