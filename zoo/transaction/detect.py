@@ -17,7 +17,9 @@ from ..surgery.insert import Insertion
 from ..surgery.mixins import parts_of
 from ..surgery.placement import walks
 from ..surgery.walk import CHILDREN, join
-from .snapshot import ModuleState, Snapshot, TensorState
+from .module_state import ModuleState
+from .snapshot import Snapshot
+from .tensor_state import TensorState
 
 State = ModuleState | None
 

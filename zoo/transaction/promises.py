@@ -14,7 +14,7 @@ from ..surgery.config import PLAIN, TORCHS_OWN
 from ..surgery.mixins import parts_of
 from ..surgery.walk import NON_PERSISTENT, child_slots, join, parent_path
 from .detect import Delta
-from .snapshot import ModuleState
+from .module_state import ModuleState
 
 
 def broken_promise(delta: Delta, name: str) -> PluginError | None:
