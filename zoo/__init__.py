@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .files.match import Report as Report
     from .files.weights import carry as carry
     from .messages.errors import CheckpointError as CheckpointError
+    from .messages.errors import FetchError as FetchError
     from .messages.errors import NoEffectError as NoEffectError
     from .messages.errors import NotApplicableError as NotApplicableError
     from .messages.errors import OptionError as OptionError
@@ -133,8 +134,8 @@ _HOMES = {
     "surgery.become": "become unbecome",
     "surgery.edits": "add fill remove replace replace_each",
     "surgery.insert": "insert_after insert_before",
-    "messages.errors": "CheckpointError NoEffectError NotApplicableError OptionError PluginError PluginWarning "
-    "ShapeError SpecError UnknownNameError ZooError",
+    "messages.errors": "CheckpointError FetchError NoEffectError NotApplicableError OptionError PluginError "
+    "PluginWarning ShapeError SpecError UnknownNameError ZooError",
     "messages.text": "format_place suggest",
     "primitives.blocks": "blocks_of",
     "primitives.channels": "Channels channels_at is_called",

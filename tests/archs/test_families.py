@@ -198,7 +198,7 @@ REFUSED = [
     ("resnet18(norm_layer=BatchNorm2d(3))", zoo.OptionError, "resnet18(norm_layer=BatchNorm2d(3)): AssertionError"),
     (
         'local-dir:"/no/such/folder"',
-        zoo.UnknownNameError,
+        zoo.FetchError,
         "local-dir:/no/such/folder: FileNotFoundError: Config file not found: /no/such/folder/config.json",
     ),
     ("alexnet", zoo.UnknownNameError, "no arch 'alexnet'; did you mean 'torchvision/alexnet'"),

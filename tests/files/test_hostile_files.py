@@ -488,7 +488,7 @@ def test_what_a_manifest_says_is_shown_escaped(sound: Path, capsys: pytest.Captu
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "no.safetensors", "No such file or directory"), (tmp_path, "")):
-        with pytest.raises(zoo.CheckpointError) as raised:
+        with pytest.raises(zoo.FetchError) as raised:
             zoo.load(path)
         name = path / "model.safetensors" if path == tmp_path else path
         assert str(raised.value) == f"can't read '{name}': {reason or 'No such file or directory'}"

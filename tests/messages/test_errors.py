@@ -56,6 +56,7 @@ def test_only_the_innermost_border_adds_its_place() -> None:
         (zoo.OptionError, (TypeError, ValueError)),
         (zoo.NoEffectError, (zoo.NotApplicableError,)),
         (zoo.ShapeError, (ValueError,)),
+        (zoo.FetchError, (OSError,)),
     ],
 )
 def test_errors_are_caught_as_what_people_catch(kind: type[zoo.ZooError], parents: tuple[type[Exception], ...]) -> None:

@@ -443,6 +443,7 @@ STANDARD = {
     zoo.NoEffectError: set(),
     zoo.PluginError: set(),
     zoo.CheckpointError: set(),
+    zoo.FetchError: {OSError},
 }
 
 

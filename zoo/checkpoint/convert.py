@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..factory.factory import create, spec_of
-from ..files.header import path_of
+from ..files.header import make_read_error, path_of
 from ..messages.errors import CheckpointError
 from ..messages.text import quote
 from ..registry.registry import Registry
@@ -61,7 +61,7 @@ def _is_safetensors(name: str) -> bool:
         with open(name, "rb") as file:
             return file.read(9)[8:] == b"{"
     except OSError as error:
-        raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
+        raise make_read_error(name, error) from error
 
 
 def find_state_dict(name: str) -> tuple[dict[str, Tensor], str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from ..messages.errors import CheckpointError, OptionError
+from ..messages.errors import CheckpointError, FetchError, OptionError, ZooError
 from ..messages.text import printable, quote
 from ..spec.values import find_fault
 
@@ -64,6 +64,12 @@ def path_of(path: Any) -> str:
     if "\0" in name:
         raise CheckpointError(f"{quote(name)} holds a null character, which no path can")
     return name
+
+
+def make_read_error(name: str, error: OSError) -> ZooError:
+    """The error for a file that can't be read; one that isn't there is a matter of its own."""
+    kind = FetchError if isinstance(error, FileNotFoundError) else CheckpointError
+    return kind(f"can't read {quote(name)}: {error.strerror or error}")
 
 
 def file_of(path: str | os.PathLike[str]) -> str:

@@ -22,7 +22,7 @@ from ..registry.plugins import OWN
 from ..spec.parser import MAX_CHARACTERS, MAX_PARTS, read_mods, read_spec
 from ..spec.spec import Spec
 from ..surgery.changes import Change
-from .header import Header, file_of, read_header, strict_json
+from .header import Header, file_of, make_read_error, read_header, strict_json
 
 FORMAT = 1  # the newest that is known here; files of every older one can be read
 KEY = "zoo"  # of the manifest among a file's metadata
@@ -145,7 +145,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Manifest, Header]:
         with open(name, "rb", buffering=0) as file:
             header = read_header(file, name)
     except OSError as error:
-        raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
+        raise make_read_error(name, error) from error
     return parse_manifest(header, name), header
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..messages.errors import CheckpointError
 from ..messages.text import quote
-from .header import METADATA, MOST, SIZES, Entry, Header, file_of, read_header
+from .header import METADATA, MOST, SIZES, Entry, Header, file_of, make_read_error, read_header
 
 DTYPES = {
     "F64": torch.float64,
@@ -121,7 +121,7 @@ def open_tensors(path: str | os.PathLike[str], mapped: bool = True) -> Iterator[
         with open(name, "rb", buffering=0) as file:
             yield TensorFile(file, name, mapped)
     except OSError as error:
-        raise CheckpointError(f"can't read {quote(name)}: {error.strerror or error}") from error
+        raise make_read_error(name, error) from error
 
 
 def order_names(sizes: Mapping[str, int]) -> list[str]:

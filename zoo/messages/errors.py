@@ -105,6 +105,12 @@ class CheckpointError(ZooError):
     __module__ = "zoo"
 
 
+class FetchError(ZooError, OSError):
+    """What a spec or a call points to can't be had: the network refuses it, or there is no such file."""
+
+    __module__ = "zoo"
+
+
 @contextmanager
 def fill_fields(**fields: Any) -> Iterator[None]:
     """What is known here goes into the fields of an error raised inside, where those who raised it didn't say."""

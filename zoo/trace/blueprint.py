@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..messages.errors import OptionError, Place, PluginError, UnknownNameError, ZooError, locate
+from ..messages.errors import (
+    FetchError,
+    OptionError,
+    Place,
+    PluginError,
+    UnknownNameError,
+    ZooError,
+    fill_fields,
+    locate,
+)
 from ..messages.text import format_error, printable
 from ..plan.options import call_bound, signature
 from ..plan.resolve import Plan
@@ -130,22 +139,28 @@ def explain_arch_errors(plan: Plan, fetched: bool = False) -> Iterator[None]:
 
     fetched: weights are on the way too, and then anything but a wrong argument may be the fault of theirs.
     """
-    try:
-        yield
-    except OptionError as error:  # of a layer in it
-        raise locate(error, Place(str(plan.spec), str(plan.spec.arch))) from error
-    except ZooError:
-        raise
-    except (Exception, SystemExit) as error:
-        argument = isinstance(error, TypeError) and "argument" in str(error)
-        call, said = plan.spec.arch, printable(format_error(error))
-        if needs_memory(error) or (fetched and not argument and isinstance(error, Exception)):
+    with fill_fields(spec=str(plan.spec), part=str(plan.spec.arch), name=plan.arch.name):
+        try:
+            yield
+        except OptionError as error:  # of a layer in it
+            raise locate(error, Place(str(plan.spec), str(plan.spec.arch))) from error
+        except ZooError:
             raise
-        if call.source is not None and not argument:
-            raise UnknownNameError(f"{call}: {said}") from error
-        if call.args or plan.obstacle:
-            text = printable(str(error)) if argument else said
-            raise OptionError(f"{call}: {text}; {signature(plan.arch.name, plan.arch.build)}") from error
-        if plan.owner == "zoo":
-            raise
-        raise PluginError(f"arch '{plan.arch.name}' of {plan.owner} raised {said}") from error
+        except (Exception, SystemExit) as error:
+            argument = isinstance(error, TypeError) and "argument" in str(error)
+            call, said = plan.spec.arch, printable(format_error(error))
+            if isinstance(error, OSError) and fetched:
+                instead = "leave pretrained= out, or give weights=FILE"
+                raise FetchError(f"the weights of {call} can't be had: {said}; {instead}") from error
+            if isinstance(error, OSError) and call.source is not None:
+                raise FetchError(f"{call}: {said}") from error
+            if needs_memory(error) or (fetched and not argument and isinstance(error, Exception)):
+                raise
+            if call.source is not None and not argument:
+                raise UnknownNameError(f"{call}: {said}") from error
+            if call.args or plan.obstacle:
+                text = printable(str(error)) if argument else said
+                raise OptionError(f"{call}: {text}; {signature(plan.arch.name, plan.arch.build)}") from error
+            if plan.owner == "zoo":
+                raise
+            raise PluginError(f"arch '{plan.arch.name}' of {plan.owner} raised {said}") from error
