@@ -24,6 +24,20 @@ for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "T
     os.environ.pop(name, None)  # what a test prints is the same in every terminal
 
 
+STARTED = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--minutes", type=float, help="skip the tests that haven't begun after so many minutes")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    most = item.config.getoption("--minutes")
+    if most is not None and time.monotonic() - STARTED > most * 60:
+        pytest.skip(f"{most:g} minutes are over")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _installed() -> None:
     """What is installed is found out before any test puts made-up distributions on the path."""

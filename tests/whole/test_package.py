@@ -8,12 +8,16 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import zoo
 
@@ -57,6 +61,30 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called in ("import_module", "__import__", "find_spec"):
                 yield 0, str(node.args[0].value)
+
+
+# -- what it stands on ------------------------------------------------------------------------------------------------
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# The one is a part of pydantic, which asks for it to the digit; the others are for whoever has them.
+NOT_DEMANDED = {"pydantic-core", "torchvision", "pytest"}
+
+
+def test_what_is_imported_is_demanded_and_nothing_else() -> None:
+    folders = [ENGINE, *(ROOT / "plugins" / name for name in PACKAGES - {"zoo"})]
+    found = [name for folder in folders for file in folder.rglob("*.py") for level, name in imports(file) if not level]
+    tops = {name.partition(".")[0] for name in found} - PACKAGES - set(sys.stdlib_module_names)
+    demanded = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert {canonicalize_name(top) for top in tops} - NOT_DEMANDED == demanded
+
+
+def test_the_oldest_that_are_admitted_are_those_that_ci_tries() -> None:
+    lines = (ROOT / "tests" / "oldest.txt").read_text().split("\n")
+    tried = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    extras = [text for texts in PROJECT["optional-dependencies"].values() for text in texts]
+    for need in map(Requirement, [*PROJECT["dependencies"], *extras]):
+        (bound,) = need.specifier
+        assert (bound.operator, Version(bound.version)) == (">=", Version(tried[need.name])), need
 
 
 # -- who imports whom -------------------------------------------------------------------------------------------------
@@ -256,10 +284,8 @@ def test_the_wheel_registers_the_command_and_the_plugins(wheel: zipfile.ZipFile)
 def test_the_wheel_states_its_licence_and_its_needs(wheel: zipfile.ZipFile) -> None:
     metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
     head = metadata.partition("\n\n")[0].split("\n")
-    needs = {
-        line.split(": ")[1].split(">")[0] for line in head if line[:14] == "Requires-Dist:" and "extra" not in line
-    }
-    assert needs == {"torch", "timm", "pluggy", "lark", "pydantic", "click", "rich", "safetensors"}
+    needs = [line.split(": ")[1] for line in head if line[:14] == "Requires-Dist:" and "extra" not in line]
+    assert set(map(Requirement, needs)) == set(map(Requirement, PROJECT["dependencies"]))
     assert "License-Expression: Apache-2.0" in head
     assert "Requires-Python: >=3.11" in head
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())

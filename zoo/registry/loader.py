@@ -82,10 +82,8 @@ def _find_unmet(needs: Iterable[str], version: str) -> str:
     ours = [text for text in needs if normalise(re.split(r"[^\w.-]", text.strip(), maxsplit=1)[0]) == OWN]
     if not version or not any(re.search(r"[<>=!~]", text) for text in ours):
         return ""
-    try:
-        from packaging.requirements import InvalidRequirement, Requirement  # timm brings it, with huggingface_hub
-    except ImportError:
-        return ""
+    from packaging.requirements import InvalidRequirement, Requirement
+
     for text in ours:
         try:
             need = Requirement(text)
