@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from itertools import chain
 
+import torch
 from torch import nn
 
 from ..surgery.provenance import Outline
@@ -27,7 +28,9 @@ from .tensor_state import FACTS, TensorState, facts_of, gradients_of
 def _hold(states: Iterable[ModuleState]) -> None:
     """Note what the tensors of some modules are, of all in one go."""
     tensors = [tensor for state in states for tensor in state.held]
-    facts, data, grads = facts_of(tensors), [tensor.data for tensor in tensors], gradients_of(tensors)
+    # Past modes such as `with torch.device("meta")`, in which each look at a tensor takes twenty times as long.
+    with torch._C.DisableTorchFunction():
+        facts, data, grads = facts_of(tensors), [tensor.data for tensor in tensors], gradients_of(tensors)
     at = 0
     for state in states:
         if end := len(state.held):
@@ -39,7 +42,8 @@ def _hold(states: Iterable[ModuleState]) -> None:
 def _written(states: Iterable[ModuleState]) -> list[ModuleState]:
     """Those of which a tensor isn't what it was."""
     holding = [state for state in states if state.held]
-    now = facts_of([tensor for state in holding for tensor in state.held])
+    with torch._C.DisableTorchFunction():
+        now = facts_of([tensor for state in holding for tensor in state.held])
     if now == [*chain.from_iterable(state.facts for state in holding)]:
         return []
     return [state for state in holding if facts_of(state.held) != state.facts]
