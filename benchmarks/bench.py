@@ -19,7 +19,7 @@ from torch import nn
 
 import zoo
 from zoo.transaction.detect import Delta, compare
-from zoo.transaction.promises import broken_promise
+from zoo.transaction.promises import find_broken_promise
 from zoo.transaction.snapshot import Snapshot
 
 ARCHS = ["resnet18", "resnet50", "vit_base_patch16_224"]
@@ -93,7 +93,7 @@ def record(arch: str) -> float:
         before = Snapshot(model)
         delta = Delta(before, Snapshot(model, before))
         compare(delta, "act")
-        broken_promise(delta, "act")
+        find_broken_promise(delta, "act")
 
     return race(compared)[0]
 

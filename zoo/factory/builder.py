@@ -62,7 +62,7 @@ def _apply(plan: Plan, model: nn.Module, trace: Trace | None) -> nn.Module:
         return apply_steps(transaction, plan.steps, plan.spec, trace)
 
 
-def known_plan(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:
+def plan_again(info: Info, registry: Registry, spec: Spec | None = None) -> Plan:
     """The plan of a live model's own spec, or of another one of its arch. Follows no prefix where there is a recipe."""
     call = info.spec.arch
     arch = None if info.recipe is None else rebuild_arch(call.name, info.recipe, registry)
@@ -75,7 +75,7 @@ def arch_of(model: nn.Module, registry: Registry | None = None) -> Arch | None:
     if info is None or info.spec.arch.is_unknown:
         return None
     try:
-        return known_plan(info, registry or default_registry(), info.spec.base).arch
+        return plan_again(info, registry or default_registry(), info.spec.base).arch
     except ZooError:
         return None
 

@@ -30,8 +30,8 @@ from ..transaction.apply import apply_steps
 from ..transaction.optimizers import as_list
 from ..transaction.snapshot import Snapshot
 from ..transaction.transaction import Transaction
-from .builder import build, known_plan, tell
-from .rehearsal import check_sizes, known_blueprint, rehearse
+from .builder import build, plan_again, tell
+from .rehearsal import check_sizes, find_blueprint, rehearse
 from .workshop import Workshop
 
 if TYPE_CHECKING:
@@ -87,14 +87,14 @@ def create(
         ('mlp(hidden=(8,))+act(name=silu)', torch.bfloat16)
     """
     registry = registry or default_registry()
-    device = _target(device, dtype)
+    device = _check_device(device, dtype)
     if weights is None and map is not None:
         raise OptionError("map= says what parts are called in the source of the weights; give weights= too")
     reserved = {k: arch_options.pop(k) for k in RESERVED_OPTIONS if k in arch_options} | {"pretrained": pretrained}
     plan = plan_of(parse(spec), registry, arch_options)
     sources = sources_of(plan.arch, reserved)
     meta = device is not None and device.type == "meta"
-    model = _made(plan, registry, "meta" if meta else None if device is None else "cpu", sources)
+    model = _make(plan, registry, "meta" if meta else None if device is None else "cpu", sources)
     if weights is not None:
         report = carry(model, weights, strict=strict, map=map)
         if not report.exact:
@@ -107,17 +107,17 @@ def create(
 
 def twin_of(info: Info, registry: Registry) -> nn.Module:
     """The variant that a live model's spec names, on meta, or in memory where it can't be built there."""
-    plan = known_plan(info, registry)
-    return try_on_meta(lambda device: _made(plan, registry, device, {}))
+    plan = plan_again(info, registry)
+    return try_on_meta(lambda device: _make(plan, registry, device, {}))
 
 
-def _made(plan: Plan, registry: Registry, device: str | None, sources: Mapping[str, Any]) -> nn.Module:
+def _make(plan: Plan, registry: Registry, device: str | None, sources: Mapping[str, Any]) -> nn.Module:
     with registry.keep(Workshop).lock:
         trace = rehearse(plan, registry) if plan.steps else None
         return seal(build(plan, device, sources, trace))
 
 
-def _target(device: Any, dtype: Any) -> torch.device | None:
+def _check_device(device: Any, dtype: Any) -> torch.device | None:
     """The device, checked as far as can be said before anything is built, and the dtype with it."""
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise OptionError(f"dtype={dtype!r}; expected a floating one of torch's, such as torch.bfloat16")
@@ -170,18 +170,18 @@ def modify(
         'simple+act(name=silu)+dropout(p=0.2)'
     """
     registry = registry or default_registry()
-    inner = _editable(model)
+    inner = _unwrap(model)
     info = info_of(inner) or Info(Spec(Call(f"?{_base_name(inner)}")))
-    calls = _parts(mods, info.spec) if isinstance(mods, Spec) else read_mods(mods)
+    calls = _check_parts(mods, info.spec) if isinstance(mods, Spec) else read_mods(mods)
     steps = steps_of(calls, registry, "+".join(map(str, calls)), info.spec.parts)
-    optimizers = _following(optimizer, group, copy)
+    optimizers = _check_optimizers(optimizer, group, copy)
     with registry.keep(Workshop).lock:
         start = Snapshot(inner)
         refuse_sharded(inner, start.kinds)
         if copy:
             start = Snapshot(copying.deepcopy(inner))
         outer = Outer(start.root if copy else model, start.root, start.kinds)
-        blueprint = known_blueprint(info, registry)
+        blueprint = find_blueprint(info, registry)
         with Transaction(start, optimizers) as transaction:
             spec = info.spec + [step.bound.call for step in steps]
             result = apply_steps(transaction, steps, spec, blueprint.trace if blueprint else None)
@@ -193,7 +193,7 @@ def modify(
     return model if result is inner else result
 
 
-def _editable(model: Any) -> nn.Module:
+def _unwrap(model: Any) -> nn.Module:
     """What is inside the wrappers around a model, if modifiers can work on it."""
     inner = unwrap(model)
     if not isinstance(inner, torch.nn.Module):
@@ -202,7 +202,7 @@ def _editable(model: Any) -> nn.Module:
     return inner
 
 
-def _following(optimizer: Any, group: Any, copy: bool) -> list[Optimizer]:
+def _check_optimizers(optimizer: Any, group: Any, copy: bool) -> list[Optimizer]:
     """The optimizers that are to follow, if that is what was asked for."""
     optimizers = as_list(optimizer)
     if copy and optimizers:
@@ -212,7 +212,7 @@ def _following(optimizer: Any, group: Any, copy: bool) -> list[Optimizer]:
     return optimizers
 
 
-def _parts(mods: Spec, known: Spec) -> tuple[Call, ...]:
+def _check_parts(mods: Spec, known: Spec) -> tuple[Call, ...]:
     """The modifiers of a parsed spec, which has an arch too: it must be the model's, and isn't passed over."""
     if not mods.parts or mods.base != known.base:
         raise OptionError(

@@ -21,7 +21,7 @@ from ..trace.trace import Trace
 from ..transaction.apply import apply_steps
 from ..transaction.snapshot import Snapshot
 from ..transaction.transaction import Transaction, trial
-from .builder import known_plan
+from .builder import plan_again
 from .workshop import Workshop
 
 
@@ -67,12 +67,12 @@ def _try_out(plan: Plan, blueprint: Blueprint) -> Changes:
         return done
 
 
-def known_blueprint(info: Info, registry: Registry) -> Blueprint | None:
+def find_blueprint(info: Info, registry: Registry) -> Blueprint | None:
     """The blueprint of a live model's arch, if it can be had."""
     if not info.is_buildable:
         return None
     try:
-        return blueprint_of(known_plan(info, registry, info.spec.base), registry)
+        return blueprint_of(plan_again(info, registry, info.spec.base), registry)
     except ZooError:  # its plugin is gone: the model still is a model
         return None
 

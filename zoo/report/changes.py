@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..factory.builder import known_plan
+from ..factory.builder import plan_again
 from ..factory.rehearsal import blueprint_of
 from ..factory.workshop import Workshop
 from ..messages.errors import OptionError, ZooError
@@ -68,7 +68,7 @@ def _key(change: Change) -> tuple[str, str, str]:
 
 def _count_changes(info: Info, registry: Registry) -> tuple[Change, ...]:
     """The changes that a spec makes, each with its FLOPs: from the blueprint's memory if they were asked for before."""
-    spec, plan = info.spec, known_plan(info, registry)
+    spec, plan = info.spec, plan_again(info, registry)
     with registry.keep(Workshop).lock:
         blueprint = blueprint_of(plan, registry)
         if str(spec) not in blueprint.counted:

@@ -19,7 +19,7 @@ from ..surgery.provenance import Info, attach, info_of
 from ..trace.trace import Trace, call_with_trace, is_live
 from .already import find_already
 from .detect import Delta, compare
-from .promises import broken_effects, broken_promise
+from .promises import find_broken_effect, find_broken_promise
 from .snapshot import snapshot_after
 from .transaction import Transaction
 from .write_log import Writes
@@ -80,11 +80,11 @@ def _apply(transaction: Transaction, step: Step, trace: Trace | None, brought: s
         attach(result, info)
     after = snapshot_after(before, result)
     delta = Delta(before, after)
-    if problem := broken_promise(delta, name) or broken_effects(delta, step.modifier):
+    if problem := find_broken_promise(delta, name) or find_broken_effect(delta, step.modifier):
         raise problem
     found = compare(delta, part) or find_already(before, run, part)
     if not found:
-        kind = NoEffectError if _wrote_selector(step) else NotApplicableError
+        kind = NoEffectError if _has_selector(step) else NotApplicableError
         raise kind(f"{name} changed nothing: it found nothing to work on in this {type(model).__name__}")
     if trace:
         brought = brought | (before.paths.keys() - trace.notes.reads.keys())
@@ -103,7 +103,7 @@ def _call(step: Step, model: nn.Module, writes: Writes) -> Any:
         with use_registry(step.registry), writes:
             return call_bound(step.modifier.apply, step.bound.values, model)
     except NoEffectError as error:
-        if _wrote_selector(step):
+        if _has_selector(step):
             raise
         # The user wrote no selector, so the model is to blame and not his words.
         lone = next((o.default for o in _selectors(step) if isinstance(o.default, str)), "")
@@ -115,5 +115,5 @@ def _selectors(step: Step) -> list[Option]:
     return [option for option in options_of(step.modifier.apply, 1) if takes_where(option)]
 
 
-def _wrote_selector(step: Step) -> bool:
+def _has_selector(step: Step) -> bool:
     return any(option.name in step.bound.written for option in _selectors(step))

@@ -62,30 +62,20 @@ class _Count:
         self._delta = delta
 
     @cached_property
-    def _sizes(self) -> tuple[dict[int, int], dict[int, int]]:
-        return _sizes(self._delta.before), _sizes(self._delta.after)
-
-    @cached_property
-    def _new(self) -> set[int]:
-        return self._sizes[1].keys() - self._sizes[0].keys()
-
-    @cached_property
-    def _came(self) -> dict[int, int]:
-        return {key: self._sizes[1][key] for key in self._new}
-
-    @cached_property
-    def _went(self) -> dict[int, int]:
-        before, after = self._sizes
-        return {key: size for key, size in before.items() if key not in after}
+    def _tables(self) -> tuple[dict[int, int], dict[int, int], frozenset[int]]:
+        """The sizes of what came and of what went, each until it has been counted, and all that came."""
+        before, after = _sizes(self._delta.before), _sizes(self._delta.after)
+        came = {key: size for key, size in after.items() if key not in before}
+        return came, {key: size for key, size in before.items() if key not in after}, frozenset(came)
 
     def is_new(self, tensors: Iterable[Tensor]) -> bool:
-        return any(id(tensor) in self._new for tensor in tensors)
+        return any(id(tensor) in self._tables[2] for tensor in tensors)
 
     def added(self, tensors: Iterable[Tensor]) -> int:
-        return sum(self._came.pop(id(tensor), 0) for tensor in tensors)
+        return sum(self._tables[0].pop(id(tensor), 0) for tensor in tensors)
 
     def removed(self, tensors: Iterable[Tensor]) -> int:
-        return sum(self._went.pop(id(tensor), 0) for tensor in tensors)
+        return sum(self._tables[1].pop(id(tensor), 0) for tensor in tensors)
 
 
 def _sizes(snapshot: Snapshot) -> dict[int, int]:

@@ -17,7 +17,7 @@ from .detect import Delta
 from .module_state import ModuleState
 
 
-def broken_promise(delta: Delta, name: str) -> PluginError | None:
+def find_broken_promise(delta: Delta, name: str) -> PluginError | None:
     """The first promise of every modifier that this one broke, if any."""
     for promise, broken in _PROMISES:
         if problem := broken(delta):
@@ -27,7 +27,7 @@ def broken_promise(delta: Delta, name: str) -> PluginError | None:
     return None
 
 
-def broken_effects(delta: Delta, modifier: Modifier) -> PluginError | None:
+def find_broken_effect(delta: Delta, modifier: Modifier) -> PluginError | None:
     """What a modifier did to the names in the state dict, where it declares that it does no such thing."""
     keys = modifier.effects.keys
     came = None if keys in ("add", "change") else _gain(delta, forwards=True)
@@ -56,9 +56,9 @@ def _state_names(state: ModuleState | None) -> Iterator[str]:
         yield from (name for name in state.tensors if name not in hidden)
 
 
-def _renamed(delta: Delta) -> str | None:
-    lost = {join(path, n): t for path, old, new in delta.moved if old for n, t in _without(old, new)}
-    lost |= {join(path, n): t for path, old, new in delta.stayed for n, t in _without(old, new)}
+def _find_renamed(delta: Delta) -> str | None:
+    lost = {join(path, n): t for path, old, new in delta.moved if old for n, t in _list_lost(old, new)}
+    lost |= {join(path, n): t for path, old, new in delta.stayed for n, t in _list_lost(old, new)}
     if not lost:
         return None
     old, new = delta.before.tensors, delta.after.tensors
@@ -76,14 +76,14 @@ def _renamed(delta: Delta) -> str | None:
     return None
 
 
-def _without(old: ModuleState, new: ModuleState | None) -> Iterator[tuple[str, Tensor]]:
+def _list_lost(old: ModuleState, new: ModuleState | None) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a module whose names are no longer at its place."""
     if old.held:
         names: Collection[str] = new.tensors if new else ()
         yield from ((name, state.tensor) for name, state in old.tensors.items() if name not in names)
 
 
-def _persistence(delta: Delta) -> str | None:
+def _find_unpersisted(delta: Delta) -> str | None:
     """Buffers that stay, but came into the state dict or went out of it."""
     for path, old, new in delta.stayed:
         if not old.held:
@@ -97,7 +97,7 @@ def _persistence(delta: Delta) -> str | None:
     return None
 
 
-def _untied(delta: Delta) -> str | None:
+def _find_untied(delta: Delta) -> str | None:
     """One of several names of a tensor, or of a module, that holds another one by now."""
     before, after = delta.before, delta.after
     swapped = {
@@ -127,7 +127,7 @@ def _stays(delta: Delta, name: str) -> bool:
     return delta.before.paths.get(holder) is delta.after.paths.get(holder)
 
 
-def _other_class(delta: Delta) -> str | None:
+def _find_other_class(delta: Delta) -> str | None:
     old, new = delta.before.root, delta.after.root
     # Of the base alone: what it became are mixins over it, side by side and not one above the other.
     base = parts_of(delta.before.state("").cls)[0]
@@ -136,7 +136,7 @@ def _other_class(delta: Delta) -> str | None:
     return None
 
 
-def _disturbed(delta: Delta) -> str | None:
+def _find_disturbed(delta: Delta) -> str | None:
     """Mode, device, dtype and hooks of what stayed. A module that became something else may hold its own mode."""
     for path, old, new in delta.stayed:
         place = format_place(path, root="the model")
@@ -161,7 +161,7 @@ def _name(hook: Any) -> Any:
     return getattr(hook, "__qualname__", hook)
 
 
-def _half_swapped(delta: Delta) -> str | None:
+def _find_half_swapped(delta: Delta) -> str | None:
     """A module that was replaced, but that some attribute outside the module tree still holds and may go on calling."""
     gone = delta.before.states.keys() - delta.after.states.keys()
     if not gone:
@@ -189,10 +189,10 @@ def _holds(value: Any, wanted: Set[int], above: tuple[int, ...] = ()) -> bool:
 
 
 _PROMISES: tuple[tuple[str, Callable[[Delta], str | None]], ...] = (
-    ("names", _renamed),
-    ("names", _persistence),
-    ("sharing", _untied),
-    ("state", _other_class),
-    ("state", _disturbed),
-    ("sharing", _half_swapped),
+    ("names", _find_renamed),
+    ("names", _find_unpersisted),
+    ("sharing", _find_untied),
+    ("state", _find_other_class),
+    ("state", _find_disturbed),
+    ("sharing", _find_half_swapped),
 )

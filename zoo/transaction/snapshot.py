@@ -39,7 +39,7 @@ def _hold(states: Iterable[ModuleState]) -> None:
             at = end
 
 
-def _written(states: Iterable[ModuleState]) -> list[ModuleState]:
+def _find_written(states: Iterable[ModuleState]) -> list[ModuleState]:
     """Those of which a tensor isn't what it was."""
     holding = [state for state in states if state.held]
     with torch._C.DisableTorchFunction():
@@ -70,7 +70,7 @@ class Snapshot:
                 modules.append(module)
         known = earlier.states if earlier else {}
         intact = {key: state for key, state in known.items() if key in self.first and state.is_intact()}
-        for state in _written(intact.values()):
+        for state in _find_written(intact.values()):
             del intact[id(state.module)]
         layouts: dict[type, Layout] = {}
         fresh = {id(module): ModuleState(module, layouts) for module in modules if id(module) not in intact}

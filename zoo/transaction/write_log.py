@@ -32,7 +32,7 @@ class Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func._schema.is_mutable:
-            for tensor in _written(func._schema.arguments, args, kwargs):
+            for tensor in _list_written(func._schema.arguments, args, kwargs):
                 self._keep(tensor)
         return func(*args, **kwargs)
 
@@ -58,7 +58,7 @@ def address(tensor: Tensor) -> int:
         return 0
 
 
-def _written(arguments: Iterable[Any], args: Any, kwargs: Any) -> Iterator[Tensor]:
+def _list_written(arguments: Iterable[Any], args: Any, kwargs: Any) -> Iterator[Tensor]:
     for position, argument in enumerate(arguments):
         if argument.alias_info is None or not argument.alias_info.is_write:
             continue
