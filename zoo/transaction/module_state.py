@@ -14,7 +14,7 @@ from ..surgery.config import PLAIN, TORCHS_OWN, config_of
 from ..surgery.placement import HOOK_DICTS, slow_path
 from ..surgery.provenance import Shapes
 from ..surgery.walk import BUFFERS, NON_PERSISTENT, PARAMETERS, tensors_of
-from .tensor_state import FACTS, TENSOR_HOOKS, TensorState
+from .tensor_state import FACTS, TENSOR_HOOKS, Memory, TensorState, hooks_in
 
 # The containers that torch puts into each module's `__dict__`, empty in most modules.
 _CONTAINERS = frozenset(key for key, value in vars(nn.Module()).items() if isinstance(value, (dict, list, set)))
@@ -78,14 +78,15 @@ class ModuleState:
         self.containers = containers
         self.copies = [one.copy() if type(one) in _COPIED else _copy(one) for one in containers]
 
-    def hold(self, facts: list[Any], data: list[Tensor], grads: list[tuple[Tensor, Tensor] | None]) -> None:
-        """Note what the tensors are."""
-        self.facts, self._data, self._grads = facts, data, grads
-        first = FACTS.index(TENSOR_HOOKS[0])
-        for hooks in (*facts[first :: len(FACTS)], *facts[first + 1 :: len(FACTS)]):
-            if hooks is not None:
-                self.containers = [*self.containers, hooks]
-                self.copies = [*self.copies, hooks.copy()]
+    def hold(self, facts: list[Any], memory: Sequence[Memory]) -> None:
+        """Note what the tensors are. memory: what each holds, and its gradient with what that holds."""
+        self.facts, self._memory = facts, memory
+
+    def hold_hooks(self) -> None:
+        """Note the hooks of the tensors."""
+        found = [hooks for hooks in hooks_in(self.facts) if hooks is not None]
+        self.containers = [*self.containers, *found]
+        self.copies = [*self.copies, *(hooks.copy() for hooks in found)]
 
     def is_intact(self) -> bool:
         """Whether the module is what it was: the same objects everywhere. Its tensors are another matter."""
@@ -112,7 +113,8 @@ class ModuleState:
             return {}
         rows = [self.facts[at : at + len(FACTS)] for at in range(0, len(self.facts), len(FACTS))]
         found: dict[str, TensorState] = {}
-        for name, tensor, facts, data, grad in zip(self._names, self.held, rows, self._data, self._grads, strict=True):
+        columns = (self._names, self.held, rows, self._memory)
+        for name, tensor, facts, (data, grad) in zip(*columns, strict=True):
             version, requires_grad, dtype, shape, device, *hooks = facts
             pairs = zip(TENSOR_HOOKS, hooks, strict=True)
             kept = {key: (one, self._copies[id(one)]) for key, one in pairs if one is not None}

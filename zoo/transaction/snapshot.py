@@ -22,7 +22,7 @@ from torch import nn
 from ..surgery.provenance import Outline
 from ..surgery.walk import join, places
 from .module_state import Layout, ModuleState
-from .tensor_state import FACTS, TensorState, facts_of, gradients_of
+from .tensor_state import FACTS, TensorState, facts_of, hooks_in, memory_of
 
 
 def _hold(states: Iterable[ModuleState]) -> None:
@@ -30,13 +30,17 @@ def _hold(states: Iterable[ModuleState]) -> None:
     tensors = [tensor for state in states for tensor in state.held]
     # Past modes such as `with torch.device("meta")`, in which each look at a tensor takes twenty times as long.
     with torch._C.DisableTorchFunction():
-        facts, data, grads = facts_of(tensors), [tensor.data for tensor in tensors], gradients_of(tensors)
+        facts, memory = facts_of(tensors), memory_of(tensors)
     at = 0
     for state in states:
         if end := len(state.held):
             end += at
-            state.hold(facts[at * len(FACTS) : end * len(FACTS)], data[at:end], grads[at:end])
+            state.hold(facts[at * len(FACTS) : end * len(FACTS)], memory[at:end])
             at = end
+    if any(hooks is not None for hooks in hooks_in(facts)):
+        for state in states:
+            if state.held:
+                state.hold_hooks()
 
 
 def _find_written(states: Iterable[ModuleState]) -> list[ModuleState]:

@@ -57,10 +57,19 @@ class TensorState:
                 setattr(self.tensor, name, hooks)
 
 
-def gradients_of(tensors: Sequence[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
-    """The gradient of each, with what it holds; None where there is none."""
+# What a tensor holds, and its gradient with what that holds.
+Memory = tuple[Tensor, tuple[Tensor, Tensor] | None]
+
+
+def memory_of(tensors: Sequence[Tensor]) -> list[Memory]:
+    """What each holds, and its gradient with what that holds; None where there is none."""
     grads = [t.grad if not t.requires_grad or t.is_leaf else None for t in tensors]
-    return [grad if grad is None else (grad, grad.data) for grad in grads]
+    return [(t.data, grad if grad is None else (grad, grad.data)) for t, grad in zip(tensors, grads, strict=True)]
+
+
+def hooks_in(facts: Sequence[Any]) -> list[Any]:
+    """The dicts of hooks among the facts of some tensors, and None for each of which there is none."""
+    return [one for name in TENSOR_HOOKS for one in facts[FACTS.index(name) :: len(FACTS)]]
 
 
 def _shape_of(tensor: Tensor) -> tuple[int, ...]:
