@@ -43,7 +43,11 @@ def _from_the_first_block(model: nn.Module, parts: list[list[str]]) -> list[list
     """Without what stands in front of the first block; all of them where a model isn't made of blocks."""
     stem = find_paths(model, (getattr(model, "pretrained_cfg", None) or {}).get("first_conv"))
     large = [
-        [path for path in part if _is_large(model.get_submodule(path)) and not any(s.startswith(path) for s in stem)]
+        [
+            path
+            for path in part
+            if _is_large(model.get_submodule(path)) and not any(f"{s}.".startswith(f"{path}.") for s in stem)
+        ]
         for part in parts
     ]
     if not any(large):
