@@ -50,7 +50,7 @@ def test_a_sound_modifier_passes() -> None:
     assert {r.check for r in report.results} == {*DECLARATIONS, *TRIALS}
     assert {r.arch for r in report.results} == {"", "kit-tangled", "kit-fused", "kit-tokens"}
     assert {r.arch for r in report.results if r.status == "skipped"} == {"kit-tokens"}  # which has no ReLU
-    assert report.summary == f"{2 + 2 * 18 + 1} passed, 17 skipped"
+    assert report.summary == f"{2 + 2 * 19 + 1} passed, 18 skipped"
 
 
 def test_each_example_is_tried_on_each_default_arch() -> None:
@@ -63,7 +63,7 @@ def test_a_broken_modifier_raises_with_every_failure() -> None:
     with pytest.raises(AssertionError) as caught:
         zoo.testing.check_modifier(doubles, archs=["simple"])
     summary, *rows = str(caught.value).split("\n")
-    assert summary == "19 passed, 1 failed"
+    assert summary == "20 passed, 1 failed"
     (row,) = rows
     told = "under one seed 'layers1.0.weight' of variant and base differ, which no change tells"
     assert row == f"failed     simple+doubles, weights: {told}"
@@ -75,8 +75,8 @@ def test_the_report_prints_as_a_table() -> None:
     assert table[0].split() == ["bn(eps=1e-4)", "simple", "kit-tokens"]
     assert [row.split() for row in table[1:]] == [[c, "ok", "ok" if c == "applies" else "-"] for c in TRIALS]
     why = "not applicable: NotApplicableError: this Tokens has no BatchNorm"
-    assert f"skipped    kit-tokens+bn(eps=1e-4), round_trip, again, isolation …: {why}" in str(report)
-    assert str(report).endswith("\n\n21 passed, 17 skipped")
+    assert f"skipped    kit-tokens+bn(eps=1e-4), round_trip, again, effects …: {why}" in str(report)
+    assert str(report).endswith("\n\n22 passed, 18 skipped")
 
 
 def only(check: str, **options: Any) -> list[zoo.testing.Result]:
@@ -95,7 +95,7 @@ def test_what_is_expected_to_fail_and_passes_is_a_failure() -> None:
     with pytest.raises(AssertionError) as caught:
         zoo.testing.check_modifier("bn(eps=1e-4)", archs=["simple"], expected_failures={"names": "who knows"})
     reason = "it passed, but was expected to fail: who knows"
-    assert str(caught.value) == f"19 passed, 1 unexpected\nunexpected simple+bn(eps=1e-4), names: {reason}"
+    assert str(caught.value) == f"20 passed, 1 unexpected\nunexpected simple+bn(eps=1e-4), names: {reason}"
 
 
 @pytest.mark.parametrize(
