@@ -205,6 +205,7 @@ CHAIN_REFUSALS = [
     ),
     ("chain(3, 4)+grow(3, fade=True)", zoo.ShapeError, "a block from 4 to 3 channels can't fade in: the old ones "),
     ("chain(3, 4)+grow(5, block=Conv2d(4, 6, 1))", zoo.ShapeError, "the block Conv2d(4, 6, 1) is one for (4, 6) "),
+    ('chain(3, 4)+replace("0", Identity())+grow(5)', zoo.ShapeError, "what stands in front of the new block doesn't "),
     ("chain(3, 4, 5)+grow(6, after=0)", zoo.ShapeError, "the block in front gives 6 channels, and the one behind "),
     ("chain(3, 4, 5, 6)+shrink(1)", zoo.ShapeError, "the block in front gives 4 channels, and the one behind takes 5"),
     ("chain(3, 4)+grow(5, after=7)", OPTION, "the chain has no block 7; its blocks: 0"),

@@ -318,3 +318,18 @@ def test_a_training_state_that_is_none(state: dict[str, Any], tmp_path: Path, di
     save_file(load_file(path), path, {"zoo": manifest.dump()})
     with pytest.raises(zoo.CheckpointError, match="the training state isn't one that the zoo wrote"):
         zoo.load(path, into=model, optimizer=optimizer)
+
+
+def test_an_average_of_another_shape_than_its_parameter_is_told(tmp_path: Path) -> None:
+    model = zoo.create("simple")
+    optimizer = AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.state[model.layers1[0].weight]["exp_avg"] = torch.zeros(7)
+    zoo.save(model, tmp_path / "a.safetensors", optimizer=optimizer)
+    again = zoo.create("simple")
+    with pytest.raises(
+        zoo.CheckpointError, match=r"'layers1\.0\.weight' has the shape \[100, 100\], and its exp_avg in the file \[7\]"
+    ):
+        zoo.load(tmp_path / "a.safetensors", into=again, optimizer=AdamW(again.parameters()))

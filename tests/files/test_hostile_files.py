@@ -364,6 +364,10 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         ),
         contradiction("drop_heads(a, b)", "drop_heads(b, a)"),
     ),
+    "an arch that is two parts": (
+        lambda data: data.update(parts=["simple+dropout", *data["parts"][1:]]),
+        "a part of the spec can't be read: 'simple+dropout' is more than an arch",
+    ),
     "a part that is two": (
         modifier("act(silu)+dropout"),
         "a part of the spec can't be read: 'act(silu)+dropout' is more than a modifier",

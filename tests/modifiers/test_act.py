@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from timm.models.nfnet import GammaAct
 from torch import nn
 
 import zoo
@@ -156,3 +157,18 @@ class Within(nn.ReLU):
 def test_an_activation_inside_another_goes_with_it() -> None:
     model = zoo.modify(nn.Sequential(Within(), nn.Linear(2, 2)), "act(silu)")
     assert [type(module) for module in model.modules()] == [nn.Sequential, nn.SiLU, nn.Linear]
+
+
+@pytest.mark.parametrize(
+    ("mods", "message"),
+    [
+        ("act(prelu)", "this model scales an activation function, and 'prelu' isn't one in timm"),
+        ("switch_act(relu, silu)", r"'1' \(GammaAct\) scales a function, and can't hold several"),
+    ],
+)
+def test_a_function_that_is_scaled_gives_way_to_functions_alone(mods: str, message: str) -> None:
+    net = nn.Sequential(nn.Linear(2, 2), GammaAct("relu", 1.7))
+    with pytest.raises(zoo.NotApplicableError, match=f"^{message}\n"):
+        zoo.modify(net, mods)
+    x = torch.linspace(-1, 1, 4).view(2, 2)
+    torch.testing.assert_close(zoo.modify(net, "act(silu)")[1](x), nn.functional.silu(x) * 1.7)

@@ -240,6 +240,16 @@ def test_a_named_variant_takes_no_options() -> None:
         zoo.create("tiny(3)", registry=registry)
 
 
+@pytest.mark.parametrize(
+    ("variants", "way"),
+    [({"loop": "loop+dropout"}, "loop → loop"), ({"loop": "turn+dropout", "turn": "loop"}, "loop → turn → loop")],
+)
+def test_a_named_variant_that_stands_for_itself_is_told(variants: dict[str, str], way: str) -> None:
+    registry = registry_with(module_of("acme", zoo_variants=variants))
+    with pytest.raises(zoo.PluginError, match=rf"^the variant 'loop' refers to itself: {way}"):
+        zoo.create("loop+act(silu)", registry=registry)
+
+
 @pytest.mark.parametrize("name", ["simple", "resnet18"])
 def test_a_named_variant_cannot_take_over_an_arch(name: str) -> None:
     registry = registry_with(module_of("acme", zoo_variants={name: "mlp+act(gelu)"}))
