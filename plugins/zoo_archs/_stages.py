@@ -26,17 +26,23 @@ def of_timm(model: nn.Module) -> list[list[str]]:
     ends = find_paths(model, [one.get("module") for one in getattr(info, "info", info) if isinstance(one, dict)])
     if len(set(ends)) < len(ends):
         return []  # as CoaT's, which run side by side
-    parts: list[list[str]] = []
-    for top, child in children.items():
-        inside = [end for end in ends if end.startswith(f"{top}.")]
-        elements = [f"{top}.{name}" for name, _ in child.named_children()] if inside else [top]
-        for element in elements:
-            parts = parts or [[]]
-            if next(model.get_submodule(element).parameters(), None) is not None:
-                parts[-1].append(element)
-            if any(end == element or end.startswith(f"{element}.") for end in ends):
-                parts.append([])
+    parts: list[list[str]] = [[]]
+    for element in _elements(model, "", ends):
+        if next(model.get_submodule(element).parameters(), None) is not None:
+            parts[-1].append(element)
+        if any(f"{end}.".startswith(f"{element}.") for end in ends):
+            parts.append([])
     return _from_the_first_block(model, [part for part in parts[:-1] if part])
+
+
+def _elements(model: nn.Module, path: str, ends: Sequence[str]) -> list[str]:
+    """What stands one behind the other: the children, or those of a child in which several stages end."""
+    found: list[str] = []
+    for name, _ in model.get_submodule(path).named_children():
+        at = f"{path}.{name}".lstrip(".")
+        several = sum(end.startswith(f"{at}.") for end in ends) > 1
+        found += _elements(model, at, ends) if several else [at]
+    return found
 
 
 def _from_the_first_block(model: nn.Module, parts: list[list[str]]) -> list[list[str]]:

@@ -15,6 +15,7 @@ STAGES = {
     "resnet10t": ["layer1", "layer2", "layer3", "layer4"],  # its stem is three convolutions
     "convnext_atto": ["stages.0", "stages.1", "stages.2", "stages.3"],
     "vit_tiny_patch16_224": [f"blocks.{n}" for n in range(12)],
+    "qwen3_vit_88m": [f"encoder.blocks.{n}" for n in range(12)],
     "efficientnet_b0": ["blocks.0", "blocks.1", "blocks.2", "blocks.3 blocks.4", "blocks.5 blocks.6"],
     "mobilenetv3_small_100": ["blocks.0", "blocks.1", "blocks.2 blocks.3", "blocks.4 blocks.5"],
     "swin_tiny_patch4_window7_224": ["layers.0", "layers.1", "layers.2", "layers.3"],
