@@ -18,6 +18,11 @@ import zoo
 # -- networks and layers ----------------------------------------------------------------------------------------------
 
 
+def without_memory(name: str) -> str:
+    """The meta device; the CPU for models that need torch.unique or autocast, which torch 2.8 hasn't on meta."""
+    return "cpu" if name.startswith(("regnety_", "efficientvit_b")) else "meta"
+
+
 class Net(nn.Module):
     """A convolution, an activation, a linear head whose `in_features` the forward reads."""
 

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import zoo
+from tests.nets import without_memory
 from zoo.report.param_groups import layer_order
 
 # Millions of parameters, as timm's results tables have them.
@@ -61,10 +62,6 @@ PUBLISHED = {
 }
 
 
-# Older releases of torch have no torch.unique and no autocast on meta, which these need.
-NOT_ON_META = ("regnety_016", "efficientvit_b0")
-
-
 def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
@@ -92,7 +89,7 @@ def test_names_are_kept_between_runs_and_a_broken_list_is_made_anew(
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_parameter_counts(name: str) -> None:
-    model = zoo.create(name, device="cpu" if name in NOT_ON_META else "meta")
+    model = zoo.create(name, device=without_memory(name))
     assert round(parameters(model) / 1e6, 2) == PUBLISHED[name]
 
 
@@ -263,7 +260,7 @@ CLASSIFIERS = [
 def test_heads_on_every_kind_of_classifier(name: str) -> None:
     with torch.device("meta"):
         size = timm.create_model(name).pretrained_cfg["input_size"]
-    device = "cpu" if name in NOT_ON_META else "meta"
+    device = without_memory(name)
     model = zoo.create(f"{name}+heads(a=3, b=1)", device=device).eval()
     x = torch.zeros(2, *size, device=device)
     assert {key: tuple(value.shape) for key, value in model(x).items()} == {"a": (2, 3), "b": (2, 1)}
