@@ -54,7 +54,10 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("spec", STAGES)
+KNOWN = set(zoo.list_archs())  # an older timm has fewer
+
+
+@pytest.mark.parametrize("spec", [spec for spec in STAGES if spec.partition("(")[0] in KNOWN])
 def test_the_stages_of_an_arch(spec: str) -> None:
     model = zoo.create(spec, device=without_memory(spec))
     for number, paths in enumerate(STAGES[spec]):
