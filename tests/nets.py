@@ -19,7 +19,7 @@ import zoo
 
 
 def without_memory(name: str) -> str:
-    """The meta device; the CPU for models that need torch.unique or autocast, which torch 2.8 hasn't on meta."""
+    """The meta device; the CPU for models that need torch.unique or autocast, which torch 2.9 hasn't on meta."""
     return "cpu" if name.startswith(("regnety_", "efficientvit_b")) else "meta"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +66,13 @@ PUBLISHED = {
 
 def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
+
+
+def test_the_first_model_of_a_process_may_be_on_meta() -> None:
+    """Then timm is imported while everything that is made lands on meta, which torch before 2.9 can't."""
+    code = "import zoo; print(zoo.create('resnet18+act(silu)', device='meta').fc.weight.device)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "meta\n", done.stderr
 
 
 def test_every_name_of_timm_and_torchvision_is_listed() -> None:

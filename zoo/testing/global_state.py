@@ -39,6 +39,18 @@ def _set_deterministic(value: tuple[bool, bool]) -> None:
     torch.use_deterministic_algorithms(value[0], warn_only=value[1])
 
 
+def _matmul_precision() -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch 2.9 calls its own function old
+        return torch.get_float32_matmul_precision()
+
+
+def _set_matmul_precision(value: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.set_float32_matmul_precision(value)
+
+
 def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
@@ -57,7 +69,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "torch's grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
     "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
     "torch's deterministic algorithms": (_deterministic, _set_deterministic),
-    "torch's matmul precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "torch's matmul precision": (_matmul_precision, _set_matmul_precision),
     "torch's anomaly mode": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     "cudnn.benchmark": _attribute(torch.backends.cudnn, "benchmark"),
     "cudnn.deterministic": _attribute(torch.backends.cudnn, "deterministic"),
