@@ -208,8 +208,7 @@ def choose(
         return call()
     switches = [module for module in model.modules() if isinstance(module, Switch) and module.option == option]
     names = _names(option, chosen, switches, aliases or {})
-    # Not next(…, None), which torch.compile in 2.8 can't follow.
-    return call_with(model, [(s, [*(n for n in names if n in s.names), None][0]) for s in switches], call)
+    return call_with(model, [(s, next((n for n in names if n in s.names), None)) for s in switches], call)
 
 
 def _names(option: str, chosen: Any, switches: Sequence[Switch], aliases: Mapping[str, str]) -> list[str]:
